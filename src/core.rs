@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod binding;
 pub mod callback;
 pub mod claims;
+pub mod client;
 pub mod cookie;
 pub mod csrf;
 pub mod decide;

@@ -1,14 +1,10 @@
-//! The pages that people see, and the headers that go with every answer of ours. Rendering only: both edges use it.
+//! The pages that people see, with their security policies. Rendering only: both edges use it.
 //!
 //! No page has a script, an image or a link to anybody else. Whatever comes from a request or a config is escaped.
 
 mod notice;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-
-use aws_lc_rs::digest::{SHA256, digest};
 
 pub use notice::Notice;
 
@@ -28,63 +24,119 @@ a{color:var(--accent)}\
 a:focus-visible,button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}\
 .ref{color:var(--soft);font-size:.875rem;margin-top:2rem;padding-top:1rem;border-top:1px solid var(--edge)}";
 
-/// Whether a page has a form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// No form: none can be put in.
-    None,
-    /// The logout button. Browsers hold `form-action` against every redirect that follows a form, and ours goes to
-    /// the provider's end-session endpoint and on to wherever the provider signs the user out: hosts that cannot
-    /// be listed. So this page, which has no script and shows nothing of the request, goes without the directive.
-    Logout,
+/// The policy of every answer of ours: no script, no frame, no form; our own style by its hash.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
+     style-src 'sha256-m7LWWggA0nUqWTzp+y8XSfBYMsfEJt4r7j8FGKcWOd0='; \
+     base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
+
+/// The policy of the logout page. Browsers hold `form-action` against every redirect that follows a form, and ours
+/// goes to the provider's end-session endpoint and on to wherever the provider signs the user out: hosts that
+/// cannot be listed. So this page, which has no script and shows nothing of the request, goes without it.
+pub const LOGOUT_SECURITY_POLICY: &str = "default-src 'none'; \
+     style-src 'sha256-m7LWWggA0nUqWTzp+y8XSfBYMsfEJt4r7j8FGKcWOd0='; \
+     base-uri 'none'; frame-ancestors 'none'";
+
+/// One page.
+#[derive(Debug, Clone)]
+pub struct Page {
+    title: &'static str,
+    text: &'static str,
+    /// Elements for `<head>`, escaped already.
+    head: String,
+    /// What follows the text, escaped already.
+    rest: String,
 }
 
-/// The headers of every answer of ours. `secure`: on an `https` origin.
-#[must_use]
-pub fn headers(form: Form, secure: bool) -> Vec<(&'static str, String)> {
-    let form_action = match form {
-        Form::None => "; form-action 'none'",
-        Form::Logout => "",
-    };
-    let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
-    let policy =
-        format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; frame-ancestors 'none'{form_action}");
-    let mut headers = vec![
-        ("cache-control", "no-store".to_owned()),
-        ("content-security-policy", policy),
-        ("cross-origin-resource-policy", "same-origin".to_owned()),
-        ("referrer-policy", "no-referrer".to_owned()),
-        ("x-content-type-options", "nosniff".to_owned()),
-        ("x-frame-options", "DENY".to_owned()),
-    ];
-    if secure {
-        headers.push(("strict-transport-security", "max-age=31536000".to_owned()));
+impl Page {
+    /// A page that goes on to an URL by itself, with a link for browsers that do not. It begins a new navigation
+    /// on our own site: what a redirect in a chain that another site began cannot do for a `SameSite=Strict` cookie.
+    /// `url` begins with `/` or is on our own origin.
+    #[must_use]
+    pub fn navigate(url: &str) -> Self {
+        let head = format!("<meta http-equiv=\"refresh\" content=\"0;url={}\">\n", escape(url));
+        Self { head, ..Self::plain("One moment", "You are being taken on.").link("Continue", url) }
     }
-    headers
+
+    /// A page that says what happened, with a way on.
+    #[must_use]
+    pub fn notice(notice: &Notice, href: Option<&str>) -> Self {
+        let page = Self::plain(notice.title, notice.text);
+        match href {
+            Some(href) => page.link(notice.link, href),
+            None => page,
+        }
+    }
+
+    /// A form was posted without a session.
+    #[must_use]
+    pub fn form_not_sent(login_path: &str) -> Self {
+        Self::notice(&Notice::FORM_NOT_SENT, Some(login_path))
+    }
+
+    /// The request is not allowed.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::notice(&Notice::FORBIDDEN, Some("/"))
+    }
+
+    /// The store or the provider does not answer.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        Self::notice(&Notice::UNAVAILABLE, None)
+    }
+
+    /// The one-button page of `GET /auth/logout`; to be sent with [`LOGOUT_SECURITY_POLICY`].
+    #[must_use]
+    pub fn logout(action: &str) -> Self {
+        let text = "You will be signed out here and, where it offers that, at your identity provider.";
+        let action = escape(action);
+        let rest =
+            format!("<form method=\"post\" action=\"{action}\"><button type=\"submit\">Sign out</button></form>\n");
+        // Under `no-referrer` browsers send `Origin: null` with a form; one without Fetch Metadata would then have
+        // nothing left to show that the form is ours. This page's address holds no secret.
+        let head = "<meta name=\"referrer\" content=\"same-origin\">\n".to_owned();
+        Self { head, rest, ..Self::plain("Sign out", text) }
+    }
+
+    /// The end of a logout.
+    #[must_use]
+    pub fn signed_out(home: &str) -> Self {
+        let text = "You are signed out here. On a shared computer, close the browser as well.";
+        Self::plain("Signed out", text).link("Back to the site", home)
+    }
+
+    /// With a reference that stands in the log too.
+    #[must_use]
+    pub fn reference(mut self, reference: &str) -> Self {
+        self.rest.push_str(&format!("<p class=\"ref\">Reference: <code>{}</code></p>\n", escape(reference)));
+        self
+    }
+
+    /// The HTML text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let (title, text) = (escape(self.title), escape(self.text));
+        let Self { head, rest, .. } = self;
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"robots\" content=\"noindex\">\n{head}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n\
+             <body>\n<main>\n<h1>{title}</h1>\n<p>{text}</p>\n{rest}</main>\n</body>\n</html>\n"
+        )
+    }
+
+    fn plain(title: &'static str, text: &'static str) -> Self {
+        Self { title, text, head: String::new(), rest: String::new() }
+    }
+
+    fn link(mut self, label: &str, href: &str) -> Self {
+        let (label, href) = (escape(label), escape(href));
+        self.rest.push_str(&format!("<p><a class=\"act\" href=\"{href}\">{label}</a></p>\n"));
+        self
+    }
 }
 
-/// A page that takes the browser to `url` by itself, from our own site: what a redirect in a chain that another
-/// site began cannot do for a `SameSite=Strict` cookie. `url` begins with `/` or is on our own origin.
-#[must_use]
-pub fn bounce_page(url: &str) -> String {
-    let url = escape(url);
-    let head = format!("<meta http-equiv=\"refresh\" content=\"0;url={url}\">");
-    let body = format!("<p>You are being taken on.</p><p><a class=\"act\" href=\"{url}\">Continue</a></p>");
-    document("One moment", &head, &body)
-}
-
-/// A page that says what happened, with a way on and a reference that stands in the log too.
-#[must_use]
-pub fn notice_page(notice: &Notice, link: Option<&str>, reference: &str) -> String {
-    let link = link.map_or_else(String::new, |href| {
-        format!("<p><a class=\"act\" href=\"{}\">{}</a></p>", escape(href), escape(notice.link))
-    });
-    let reference = escape(reference);
-    let text = escape(notice.text);
-    document(notice.title, "", &format!("<p>{text}</p>{link}<p class=\"ref\">Reference: <code>{reference}</code></p>"))
-}
-
-/// The same for programs: a problem document (RFC 9457).
+/// A notice for programs: a problem document (RFC 9457).
 #[must_use]
 pub fn problem(notice: &Notice, login_url: Option<&str>, reference: &str) -> String {
     let mut problem = json!({
@@ -98,41 +150,6 @@ pub fn problem(notice: &Notice, login_url: Option<&str>, reference: &str) -> Str
         members.insert("login_url".to_owned(), url.into());
     }
     problem.to_string()
-}
-
-/// The one-button page of `GET /auth/logout`.
-#[must_use]
-pub fn logout_page(action: &str) -> String {
-    // Under `no-referrer` browsers send `Origin: null` with a form; one without Fetch Metadata would then have
-    // nothing left to show that the form is ours. This page's address holds no secret.
-    let head = "<meta name=\"referrer\" content=\"same-origin\">";
-    let body = format!(
-        "<p>You will be signed out here and, where it offers that, at your identity provider.</p>\
-         <form method=\"post\" action=\"{}\"><button type=\"submit\">Sign out</button></form>",
-        escape(action)
-    );
-    document("Sign out", head, &body)
-}
-
-/// The end of a logout.
-#[must_use]
-pub fn signed_out_page(home: &str) -> String {
-    let body = format!(
-        "<p>You are signed out here. On a shared computer, close the browser as well.</p>\
-         <p><a class=\"act\" href=\"{}\">Back to the site</a></p>",
-        escape(home)
-    );
-    document("Signed out", "", &body)
-}
-
-fn document(title: &str, head: &str, body: &str) -> String {
-    let title = escape(title);
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"robots\" content=\"noindex\">\n{head}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n\
-         <body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
-    )
 }
 
 /// Text for HTML, inside of elements and quoted attributes.
@@ -153,6 +170,10 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::digest::{SHA256, digest};
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]
@@ -160,47 +181,31 @@ mod tests {
         let nasty = "/x?a=1&b=\"><script>alert('1')</script>";
         let escaped = "/x?a=1&amp;b=&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;";
         for page in [
-            bounce_page(nasty),
-            logout_page(nasty),
-            signed_out_page(nasty),
-            notice_page(&Notice::SIGN_IN_EXPIRED, Some(nasty), nasty),
+            Page::navigate(nasty),
+            Page::logout(nasty),
+            Page::signed_out(nasty),
+            Page::form_not_sent(nasty),
+            Page::unavailable().reference(nasty),
         ] {
+            let page = page.render();
             assert!(page.contains(escaped) && !page.contains("<script"), "{page}");
         }
     }
 
     #[test]
     fn the_bounce_page_goes_on_by_itself_and_by_hand() {
-        let page = bounce_page("/x?next=https://y#z");
+        let page = Page::navigate("/x?next=https://y#z").render();
         assert!(page.contains(r#"<meta http-equiv="refresh" content="0;url=/x?next=https://y#z">"#), "{page}");
         assert!(page.contains(r#"href="/x?next=https://y#z""#), "{page}");
     }
 
     #[test]
-    fn the_policy_knows_the_style_sheet_and_no_script() {
-        let page = signed_out_page("/");
-        let (_, rest) = page.split_once("<style>").unwrap();
-        let (style, _) = rest.split_once("</style>").unwrap();
-        let hash = STANDARD.encode(digest(&SHA256, style.as_bytes()));
-        let headers = headers(Form::None, true);
-        let (_, policy) = headers.iter().find(|(name, _)| *name == "content-security-policy").unwrap();
-        assert!(policy.contains(&format!("style-src 'sha256-{hash}'")), "{policy}");
-        assert!(policy.starts_with("default-src 'none'") && !policy.contains("script-src"), "{policy}");
-    }
-
-    #[test]
-    fn only_the_logout_page_goes_without_form_action() {
-        let policy =
-            |form| headers(form, true).into_iter().find(|(name, _)| *name == "content-security-policy").unwrap().1;
-        assert!(policy(Form::None).contains("form-action 'none'"));
-        assert!(!policy(Form::Logout).contains("form-action"));
-    }
-
-    #[test]
-    fn plain_http_promises_no_https() {
-        let names = |secure| headers(Form::None, secure).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        assert!(names(true).contains(&"strict-transport-security"));
-        assert!(!names(false).contains(&"strict-transport-security"));
+    fn both_policies_know_the_style_sheet_and_no_script() {
+        let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
+        for policy in [CONTENT_SECURITY_POLICY, LOGOUT_SECURITY_POLICY] {
+            assert!(policy.contains(&format!("style-src 'sha256-{hash}'")), "now sha256-{hash}: {policy}");
+            assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("script-src"), "{policy}");
+        }
     }
 
     #[test]
