@@ -3,9 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { fetchFrom, sessionOf, signIn, withBrowser } from './scenario.mjs';
-import { ORIGIN } from './stack.mjs';
-
-const SIBLING = 'https://sibling.shop.test';
+import { ORIGIN, SIBLING } from './stack.mjs';
 
 const scenario = withBrowser();
 
@@ -72,10 +70,9 @@ scenario('images, scripts and fetches of another site carry no token', async ({ 
   await assertStillSignedIn(page);
 });
 
-scenario('a same-site sibling carries no token either', async ({ page, context, stack }) => {
+scenario('a same-site sibling carries no token either', async ({ page, stack }) => {
   await victim({ page, stack });
-  await context.route(`${SIBLING}/**`, (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>sibling</title>' }));
-  await page.goto(`${SIBLING}/`);
+  await page.goto(stack.serveEvil('<h1>sibling</h1>', SIBLING));
   const outcomes = await page.evaluate(async (origin) => {
     const attempts = await Promise.allSettled([
       fetch(`${origin}/api/no-cors`, { mode: 'no-cors', credentials: 'include' }),
@@ -107,10 +104,9 @@ scenario('a WebSocket of another site is refused', async ({ page, stack }) => {
   assert.deepEqual(stack.upstreamRequests, []);
 });
 
-scenario('a WebSocket of a same-site sibling is refused', async ({ page, context, stack }) => {
+scenario('a WebSocket of a same-site sibling is refused', async ({ page, stack }) => {
   await victim({ page, stack });
-  await context.route(`${SIBLING}/**`, (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>sibling</title>' }));
-  await page.goto(`${SIBLING}/`);
+  await page.goto(stack.serveEvil('<h1>sibling</h1>', SIBLING));
   assert.equal(await openWebSocket(page), 'refused');
   assert.deepEqual(stack.upstreamRequests, []);
 });

@@ -84,7 +84,7 @@ scenario('a stranger who follows a link from another site reaches the login with
   const navigations = countNavigations(page, (url) => url.origin === ORIGIN);
   await page.getByRole('link').click();
   await page.locator('input[name=login]').waitFor();
-  assert.deepEqual(navigations.map((url) => new URL(url).pathname), ['/api/linked', '/api/linked']);
+  assert.equal(navigations.filter((url) => url === `${ORIGIN}/api/linked`).length, 2, 'the link and one bounce');
 
   await finishLogin(page, 'bob', '/api/linked');
   assert.equal(JSON.parse(await page.locator('body').innerText()).headers['x-user-id'], 'bob');
@@ -118,7 +118,8 @@ scenario('abandoned logins do not pile up cookies', async ({ context, page }) =>
 scenario('a new login is a new ticket, and the old one is dead', async ({ context, page }) => {
   await signIn(page, { login: 'alice' });
   const [before] = await cookiesOf(context);
-  await signIn(page, { login: 'alice' }).catch(() => page.waitForURL(`${ORIGIN}/`));
+  await page.goto(`${ORIGIN}/auth/login`); // the provider still knows her and asks nothing
+  await page.getByText('Signed in as Alice.').waitFor();
   const [after] = await cookiesOf(context);
   assert.notEqual(after.value, before.value);
 

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -17,7 +18,9 @@ const COATCHECK = process.env.COATCHECK_BIN ?? path.join(process.env.CARGO_TARGE
 const PATIENCE_MS = 30_000;
 
 export const ORIGIN = 'https://shop.test';
+/** Another site, and another origin of the same site (to which SameSite cookies do go). */
 export const EVIL = 'http://evil.test';
+export const SIBLING = 'https://sibling.shop.test';
 
 /** Starts everything; `stop()` ends it. `edit` may change coatcheck's configuration text. */
 export async function startStack({ edit = (config) => config } = {}) {
@@ -36,7 +39,7 @@ class Stack {
   #folder = mkdtempSync(path.join(tmpdir(), 'coatcheck-browser-'));
   #children = [];
   #servers = [];
-  #evilPage = '';
+  #attackerPage = '';
 
   /** What reached the application: `{ method, url, headers }`, in order. */
   upstreamRequests = [];
@@ -47,19 +50,23 @@ class Stack {
     const app = await this.#listen(createUpstream({
       onRequest: ({ method, url, headers }) => this.upstreamRequests.push({ method, url, headers }),
     }));
-    const evil = await this.#listen(createServer((_request, response) => {
+    const tls = this.#makeCertificate();
+    const attack = (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' });
-      response.end(this.#evilPage);
-    }));
+      response.end(this.#attackerPage);
+    };
+    const evil = await this.#listen(createServer(attack));
+    const sibling = await this.#listen(createTlsServer(tls, attack));
     const coatcheck = await this.#startCoatcheck(clientSecret, edit);
     const edge = await this.#startEnvoy({ ...coatcheck, app });
-    this.hostRules = `MAP shop.test:443 127.0.0.1:${edge}, MAP evil.test:80 127.0.0.1:${evil}`;
+    const hosts = { 'shop.test:443': edge, 'evil.test:80': evil, 'sibling.shop.test:443': sibling };
+    this.hostRules = Object.entries(hosts).map(([host, port]) => `MAP ${host} 127.0.0.1:${port}`).join(', ');
   }
 
-  /** Puts a page on the attacker's site and returns its address. */
-  serveEvil(html) {
-    this.#evilPage = `<!doctype html><html lang="en"><title>evil</title><body>${html}</body></html>`;
-    return `${EVIL}/`;
+  /** Puts a page on the attacker's site (and on the sibling) and returns its address. */
+  serveEvil(html, site = EVIL) {
+    this.#attackerPage = `<!doctype html><html lang="en"><title>attacker</title><body>${html}</body></html>`;
+    return `${site}/`;
   }
 
   /** The last words of every child, for a failed test. */
@@ -76,7 +83,7 @@ class Stack {
       server.closeAllConnections();
     }
     await Promise.all(this.#children.map(async ({ child }) => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const killer = setTimeout(() => child.kill('SIGKILL'), 10_000);
       child.kill('SIGTERM');
       await once(child, 'exit');
@@ -120,7 +127,6 @@ class Stack {
     const config = readFileSync(path.join(ROOT, 'envoy/edge-tls.yaml'), 'utf8')
       .replaceAll(/(?<=port_value: )\d+/g, (port) => ports[port] ?? port)
       .replaceAll('/etc/envoy/tls/', `${this.#folder}/`);
-    this.#makeCertificate();
     const file = this.#write('envoy.yaml', config);
     const address = path.join(this.#folder, 'envoy-admin');
     this.#spawn('envoy', path.join(ROOT, '.peers/bin/envoy'), ['-c', file, '--admin-address-path', address, '--disable-hot-restart', '--log-level', 'warning']);
@@ -135,12 +141,15 @@ class Stack {
     return listeners.find(({ name }) => name === 'public').local_address.socket_address.port_value;
   }
 
+  /** A certificate for the shop and its siblings, where the Envoy configuration will look for it. */
   #makeCertificate() {
+    const [key, cert] = ['tls.key', 'tls.crt'].map((name) => path.join(this.#folder, name));
     execFileSync('openssl', [
       'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=shop.test',
       '-addext', 'subjectAltName=DNS:shop.test,DNS:*.shop.test',
-      '-keyout', path.join(this.#folder, 'tls.key'), '-out', path.join(this.#folder, 'tls.crt'),
+      '-keyout', key, '-out', cert,
     ], { stdio: 'pipe' });
+    return { key: readFileSync(key), cert: readFileSync(cert) };
   }
 
   #spawn(name, command, args, env = {}) {
