@@ -11,7 +11,17 @@
 //! * **Lazy.** Discovery happens on first use and is kept; a provider that is down at start costs nothing but
 //!   the requests that need it.
 
+mod browser;
 pub mod client;
+mod discovery;
+mod http;
+mod id_token;
+mod jwks;
+mod kept;
+mod refusal;
+mod registration;
+mod token;
+mod userinfo;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -186,7 +196,7 @@ pub struct EndSession {
 }
 
 /// What went wrong at the provider. Each variant is a different reaction.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ProviderError {
     /// No answer in time, no connection, 5xx, 429: try again later.
     #[error("the provider does not answer: {0}")]
