@@ -18,6 +18,11 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, String> {
         Ok(Self(text.to_owned()))
     }
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
     /// Whether a path matches.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
