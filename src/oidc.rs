@@ -13,6 +13,7 @@
 
 pub mod client;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,6 +25,9 @@ use crate::core::time::Timestamp;
 
 /// A provider shared by all flows of a process.
 pub type SharedProvider = Arc<dyn Provider>;
+
+/// The providers of a process, by their configured names.
+pub type Providers = Arc<HashMap<Arc<str>, SharedProvider>>;
 
 /// An OpenID provider together with our registration there.
 #[async_trait]
