@@ -128,7 +128,7 @@ impl Login {
 
     fn provider(&self, app: &App) -> Result<&SharedProvider, ProviderError> {
         self.providers
-            .get(&app.provider)
+            .by_name(&app.provider)
             .ok_or_else(|| ProviderError::Misconfigured("the app's provider is not configured".to_owned()))
     }
 }

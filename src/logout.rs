@@ -94,7 +94,7 @@ impl Logout {
         gone.tag = Some(id_of(&ticket).tag());
 
         // The provider that signed the user in, even if the app has another one by now.
-        if let Some(provider) = self.providers.get(&held.session.provider) {
+        if let Some(provider) = self.providers.by_name(&held.session.provider) {
             if app.revoke_at_logout {
                 self.revoke(provider, &held.session);
             }
