@@ -29,6 +29,7 @@ pub mod set_cookie;
 pub mod ticket;
 pub mod time;
 pub mod verdict;
+pub mod visit;
 
 /// Types generated from `proto/`: the at-rest records.
 #[expect(missing_docs, clippy::pedantic, reason = "generated")]
