@@ -1,0 +1,29 @@
+//! End-to-end tests: real Envoy, real Redis, a real certified OpenID provider, the real binary. A module per
+//! story; every test's name is a sentence; assertions are made at the far end: what the upstream received and
+//! what the browser holds. See tests/README.md.
+
+#[path = "../support"]
+mod support {
+    pub mod browser;
+    pub mod chaos;
+    pub mod check;
+    pub mod coatcheck;
+    pub mod envoy;
+    mod h2;
+    pub mod hostile;
+    mod invariants;
+    pub mod jar;
+    pub mod jwt;
+    pub mod otlp;
+    pub mod page;
+    pub mod patience;
+    pub mod peers;
+    pub mod process;
+    pub mod provider;
+    pub mod redis;
+    pub mod stack;
+    pub mod upstream;
+    pub mod wire;
+}
+
+mod harness;
