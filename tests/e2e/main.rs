@@ -26,4 +26,12 @@ mod support {
     pub mod wire;
 }
 
+mod claims;
+mod csrf;
+mod forward;
 mod harness;
+mod id_token;
+mod kinds;
+mod login;
+mod logout;
+mod paths;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::browser::{Browser, Call, Response, Site};
-use super::chaos::Chaos;
+use super::chaos::{Chaos, Link};
 use super::coatcheck::Coatcheck;
 use super::envoy::{Envoy, Replica, Targets};
 use super::hostile::Hostile;
@@ -43,6 +43,8 @@ pub struct Plan {
     envoy: Vec<Edit>,
     secret: Option<String>,
     client: String,
+    metadata: Option<fn(&mut Value)>,
+    down: bool,
 }
 
 impl Plan {
@@ -60,6 +62,8 @@ impl Plan {
             envoy: Vec::new(),
             secret: None,
             client: "shop".to_owned(),
+            metadata: None,
+            down: false,
         }
     }
 
@@ -125,6 +129,18 @@ impl Plan {
         self
     }
 
+    /// The store and the provider are unreachable when coatcheck starts.
+    pub fn all_down(mut self) -> Self {
+        self.down = true;
+        self.store_link()
+    }
+
+    /// Starts with a hostile discovery document.
+    pub async fn start_with_metadata(mut self, change: fn(&mut Value)) -> Stack {
+        self.metadata = Some(change);
+        self.start().await
+    }
+
     /// Starts everything and waits until a request can be answered.
     pub async fn start(self) -> Stack {
         let files = TempDir::new().unwrap();
@@ -136,7 +152,10 @@ impl Plan {
         let (provider, hostile) = self.start_provider(&secret).await;
         let redis = if self.redis { Some(Redis::start().await) } else { None };
         let store_link = match (&redis, self.store_link) {
-            (Some(redis), true) => Some(Chaos::to(redis.address()).await),
+            (Some(redis), true) => {
+                let link = if self.down { Link::Cut } else { Link::Up };
+                Some(Chaos::with(redis.address(), link).await)
+            }
             (Some(_) | None, _) => None,
         };
         let otlp = if self.otlp { Some(Otlp::start().await) } else { None };
@@ -188,12 +207,18 @@ impl Plan {
 
     async fn start_provider(&self, secret: &str) -> (Option<Provider>, Option<Hostile>) {
         if self.hostile {
-            return (None, Some(Hostile::start(secret).await));
+            let hostile = Hostile::start(secret).await;
+            self.metadata.into_iter().for_each(|change| hostile.metadata(change));
+            return (None, Some(hostile));
         }
         let mut settings = self.provider.clone();
         settings["clients"] = json!([client(&self.client, secret)]);
         settings["lifetimes"] = self.lifetimes.clone();
-        (Some(Provider::start(&settings).await), None)
+        let provider = Provider::start(&settings).await;
+        if self.down {
+            provider.down(true).await;
+        }
+        (Some(provider), None)
     }
 }
 
@@ -351,6 +376,11 @@ pub fn host(site: &str) -> &str {
 pub fn session_cookie(browser: &Browser) -> Option<String> {
     let cookies = browser.cookies(host(SHOP));
     cookies.into_iter().find(|cookie| cookie.name == COOKIE).map(|cookie| cookie.value)
+}
+
+/// The claims of a JWT, unverified.
+pub fn claims_of(token: &str) -> Value {
+    jwt::claims(token)
 }
 
 /// 32 random bytes in base64url.
