@@ -6,7 +6,7 @@
 #   tests/install.sh demo redis      ... and Redis
 #   tests/install.sh check           install nothing, only say whether Rust, Python 3 and Node are there
 #
-# Parts: envoy, provider (also holds the browser driver), redis, chromium; demo = envoy + provider.
+# Parts: envoy, provider (also holds the browser driver), redis, chromium, openssl; demo = envoy + provider.
 # Running it again costs a second: what is there already is kept.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -117,15 +117,15 @@ as_root() {
 parts=()
 for argument in "${@:-all}"; do
   case $argument in
-    all) parts+=(envoy provider redis chromium) ;;
+    all) parts+=(envoy provider redis chromium openssl) ;;
     demo) parts+=(envoy provider) ;;
-    envoy | provider | redis | chromium) parts+=("$argument") ;;
+    envoy | provider | redis | chromium | openssl) parts+=("$argument") ;;
     check) ;;
     -h | --help)
       sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       exit 0
       ;;
-    *) fail "unknown part '$argument'; there are: all, demo, envoy, provider, redis, chromium, check" ;;
+    *) fail "unknown part '$argument'; there are: all, demo, envoy, provider, redis, chromium, openssl, check" ;;
   esac
 done
 
@@ -137,5 +137,6 @@ for part in "${parts[@]}"; do
     provider) install_provider ;;
     redis) install_package redis-server redis-server redis-cli ;;
     chromium) install_package chromium chromium ;;
+    openssl) install_package openssl openssl ;; # makes certificates for the tests
   esac
 done
