@@ -6,12 +6,14 @@
 pub mod answer;
 pub mod app;
 pub mod attempt;
+pub mod binding;
 pub mod claims;
 pub mod cookie;
 pub mod csrf;
 pub mod decide;
 pub mod grant;
 pub mod keyring;
+pub mod page;
 pub mod path;
 pub mod policy;
 pub mod record;
