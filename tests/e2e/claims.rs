@@ -26,10 +26,13 @@ async fn a_missing_claim_is_a_403_and_not_a_login() {
     assert_eq!(anonymous.status, 302);
 }
 
+/// A change of an ID token's claims.
+type Change = fn(&mut serde_json::Value);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_of_an_unexpected_shape_do_not_count() {
     let stack = Plan::new().hostile().start().await;
-    let shapes: [(&str, fn(&mut serde_json::Value), u16); 9] = [
+    let shapes: [(&str, Change, u16); 9] = [
         ("a list with the value", |claims| claims["groups"] = json!(["dev", "staff"]), 200),
         ("another case", |claims| claims["groups"] = json!(["Staff", "STAFF"]), 403),
         ("one string for a list", |claims| claims["groups"] = json!("dev staff"), 403),
@@ -70,7 +73,10 @@ async fn odd_claim_values_make_clean_headers_or_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_route_may_name_a_policy_of_the_app() {
     let stack = Plan::new()
-        .app(|app| app["policies"] = json!({ "staff": { "rules": [{ "paths": ["/**"], "claims": { "groups": ["staff"] } }] } }))
+        .app(|app| {
+            app["policies"] =
+                json!({ "staff": { "rules": [{ "paths": ["/**"], "claims": { "groups": ["staff"] } }] } });
+        })
         .envoy(|config| {
             crate::support::envoy::walk(config, &mut |object| {
                 if object.get("context_extensions").is_some() {

@@ -29,10 +29,13 @@ fn foreign() -> Vec<(&'static str, Call)> {
     let bare = || Call::bare("POST", &url);
     vec![
         ("a cross-site POST", post(Site::Cross).header("origin", EVIL)),
-        ("a cross-site form", Call::navigation("POST", &url, Site::Cross).header("origin", EVIL).form("a=1").forcing_cookies()),
+        (
+            "a cross-site form",
+            Call::navigation("POST", &url, Site::Cross).header("origin", EVIL).form("a=1").forcing_cookies(),
+        ),
         ("a cross-site no-cors POST", post(Site::Cross).with("sec-fetch-mode", "no-cors").header("origin", EVIL)),
-        ("a sibling's POST", post(Site::SameSite).header("origin", SIBLING)),
-        ("a sibling's DELETE", Call::fetch("DELETE", &url, Site::SameSite).header("origin", SIBLING)),
+        ("a sibling's POST", post(Site::Sibling).header("origin", SIBLING)),
+        ("a sibling's DELETE", Call::fetch("DELETE", &url, Site::Sibling).header("origin", SIBLING)),
         ("an old browser's cross-site POST", bare().header("origin", EVIL)),
         ("an old browser's sibling POST", bare().header("origin", SIBLING)),
         ("Origin: null", bare().header("origin", "null")),
@@ -45,7 +48,7 @@ fn foreign() -> Vec<(&'static str, Call)> {
         ("two origins", bare().header("origin", SHOP).header("origin", EVIL)),
         ("a made-up method", Call::fetch("FROBNICATE", &url, Site::Cross).header("origin", EVIL).forcing_cookies()),
         ("a cross-site socket", socket(EVIL, Some(Site::Cross))),
-        ("a sibling's socket", socket(SIBLING, Some(Site::SameSite))),
+        ("a sibling's socket", socket(SIBLING, Some(Site::Sibling))),
         ("an old browser's cross-site socket", socket(EVIL, None)),
     ]
 }
@@ -77,7 +80,8 @@ async fn cross_site_requests_are_refused_and_trigger_no_refresh() {
 async fn a_cross_site_subresource_gets_no_token() {
     let stack = Plan::new().start().await;
     let browser = stack.logged_in("alice").await;
-    for (mode, destination) in [("no-cors", "image"), ("no-cors", "script"), ("cors", "empty"), ("navigate", "iframe")] {
+    for (mode, destination) in [("no-cors", "image"), ("no-cors", "script"), ("cors", "empty"), ("navigate", "iframe")]
+    {
         let call = Call::fetch("GET", &shop("/api/pixel"), Site::Cross)
             .with("sec-fetch-mode", mode)
             .with("sec-fetch-dest", destination)
@@ -89,7 +93,8 @@ async fn a_cross_site_subresource_gets_no_token() {
         assert!(response.status != 200 || seen.is_none(), "{mode} {destination}");
     }
     // On an optional path it is an anonymous request.
-    let call = Call::fetch("GET", &shop("/optional/pixel"), Site::Cross).with("sec-fetch-mode", "no-cors").forcing_cookies();
+    let call =
+        Call::fetch("GET", &shop("/optional/pixel"), Site::Cross).with("sec-fetch-mode", "no-cors").forcing_cookies();
     let response = browser.send(call).await;
     let seen = stack.upstream.latest("/optional/pixel");
     assert!(seen.is_none_or(|seen| seen.bearer().is_none()), "{}", response.status);

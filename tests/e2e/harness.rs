@@ -32,7 +32,14 @@ async fn a_link_cuts_delays_limits_and_comes_back() {
     let upstream = Upstream::start().await;
     let link = Chaos::to(upstream.address).await;
     let url: Url = format!("http://{}/x", link.address).parse().unwrap();
-    let get = || async { crate::support::browser::exchange(link.address, b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "GET").await };
+    let get = || async {
+        crate::support::browser::exchange(
+            link.address,
+            b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+            "GET",
+        )
+        .await
+    };
     assert!(get().await.is_ok());
     link.cut();
     assert!(get().await.is_err());
@@ -49,7 +56,7 @@ async fn redis_freezes_dies_and_comes_back_with_its_data() {
     assert_eq!(redis.keys(), ["k"]);
     redis.freeze();
     redis.thaw();
-    redis.stop().await;
+    redis.stop();
     redis.restart().await;
     assert_eq!(redis.text(&["GET", "k"]), "v");
 }
@@ -78,7 +85,8 @@ async fn the_browser_walks_the_providers_form() {
 #[tokio::test]
 async fn the_hostile_provider_is_honest_until_told_otherwise() {
     let hostile = Hostile::start("a-secret").await;
-    let url: Url = format!("http://{}/authorize?redirect_uri=https://x.test/cb&state=s&nonce=n", hostile.address).parse().unwrap();
+    let url: Url =
+        format!("http://{}/authorize?redirect_uri=https://x.test/cb&state=s&nonce=n", hostile.address).parse().unwrap();
     let callback = Browser::default().send(Call::navigation("GET", &url, Site::None)).await.location().unwrap();
     assert!(callback.as_str().contains("state=s"));
 }
@@ -96,11 +104,7 @@ fn pages_are_read_as_a_browser_reads_them() {
 async fn envoy_runs_the_shipped_file_and_refuses_when_nobody_answers() {
     let upstream = Upstream::start().await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
-    let targets = Targets {
-        replicas: Vec::new(),
-        upstream: upstream.address,
-        otlp: nobody,
-    };
+    let targets = Targets { replicas: Vec::new(), upstream: upstream.address, otlp: nobody };
     let envoy = Envoy::start(&targets, |_| {}).await;
     let url: Url = format!("http://{}/x", envoy.address).parse().unwrap();
     let response = Browser::default().send(Call::bare("GET", &url)).await;

@@ -9,6 +9,9 @@ use crate::support::hostile::{Flaw, Reply};
 use crate::support::jwt::Forgery;
 use crate::support::stack::{Plan, Stack, session_cookie, shop};
 
+/// A change of an ID token's claims.
+type Change = fn(&mut Value);
+
 async fn assert_refused(stack: &Stack, what: &str) {
     let browser = stack.browser();
     let page = browser.visit(&shop("/landing")).await;
@@ -31,7 +34,7 @@ fn now(claims: &Value) -> i64 {
 async fn an_id_token_with_a_wrong_claim_is_refused() {
     let stack = Plan::new().hostile().start().await;
     assert_lands(&stack, "honest").await;
-    let wrong: [(&str, fn(&mut Value)); 20] = [
+    let wrong: [(&str, Change); 20] = [
         ("iss", |claims| claims["iss"] = json!("https://evil.example")),
         ("iss with a slash", |claims| claims["iss"] = json!(format!("{}/", claims["iss"].as_str().unwrap()))),
         ("no iss", |claims| drop(claims.as_object_mut().unwrap().remove("iss"))),
@@ -134,7 +137,11 @@ async fn a_flood_of_unknown_keys_does_not_flood_the_provider() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trusted_audience_beside_ours_is_fine() {
-    let stack = Plan::new().hostile().config(|config| config["providers"][0]["trusted_audiences"] = json!(["api"])).start().await;
+    let stack = Plan::new()
+        .hostile()
+        .config(|config| config["providers"][0]["trusted_audiences"] = json!(["api"]))
+        .start()
+        .await;
     stack.hostile().flaw(Flaw::Claims(|claims| {
         claims["azp"] = claims["aud"].clone();
         claims["aud"] = json!([claims["aud"], "api"]);
@@ -144,7 +151,8 @@ async fn a_trusted_audience_beside_ours_is_fine() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn discovery_that_names_another_issuer_is_refused() {
-    let stack = Plan::new().hostile().start_with_metadata(|document| document["issuer"] = json!("https://evil.example")).await;
+    let stack =
+        Plan::new().hostile().start_with_metadata(|document| document["issuer"] = json!("https://evil.example")).await;
     let page = stack.browser().visit(&shop("/landing")).await;
     assert!(page.status >= 500, "{} {}", page.status, page.text());
     assert_eq!(stack.hostile().counts().code, 0);

@@ -50,7 +50,12 @@ async fn scripts_sockets_streams_and_prefetches_get_a_401_that_tells_where_to_lo
         ("curl", Call::bare("GET", &url).header("accept", "*/*")),
         ("event stream", Call::fetch("GET", &url, Site::SameOrigin).with("accept", "text/event-stream")),
         ("prefetch", prefetch),
-        ("image", Call::fetch("GET", &url, Site::SameOrigin).with("sec-fetch-mode", "no-cors").with("sec-fetch-dest", "image")),
+        (
+            "image",
+            Call::fetch("GET", &url, Site::SameOrigin)
+                .with("sec-fetch-mode", "no-cors")
+                .with("sec-fetch-dest", "image"),
+        ),
         ("websocket", socket(Site::SameOrigin)),
     ];
     for (kind, call) in cases {

@@ -92,10 +92,16 @@ async fn a_callback_that_is_not_of_this_attempt_is_refused_before_the_code_is_re
     let wrong = [
         ("wrong state", with_query(&callback, |key, value| Some(if key == "state" { "wrong".into() } else { value }))),
         ("no state", with_query(&callback, |key, value| (key != "state").then_some(value))),
-        ("wrong iss", with_query(&callback, |key, value| Some(if key == "iss" { "https://evil.example".into() } else { value }))),
+        (
+            "wrong iss",
+            with_query(&callback, |key, value| Some(if key == "iss" { "https://evil.example".into() } else { value })),
+        ),
         ("no code", with_query(&callback, |key, value| (key != "code").then_some(value))),
         ("nothing at all", shop("/auth/callback")),
-        ("an error with markup", shop("/auth/callback?error=<script>alert(1)</script>&error_description=<script>&state=x")),
+        (
+            "an error with markup",
+            shop("/auth/callback?error=<script>alert(1)</script>&error_description=<script>&state=x"),
+        ),
     ];
     for (what, url) in wrong {
         // A browser of its own that holds the same attempt would have it spent by some of these.
@@ -117,7 +123,13 @@ async fn a_replayed_callback_redeems_nothing_and_a_doubled_one_makes_one_session
     let (one, two) = tokio::join!(browser.send(doubled.clone()), browser.send(doubled.clone()));
     let sessions = [&one, &two]
         .iter()
-        .filter(|response| response.head.all("set-cookie").iter().any(|line| line.starts_with(&format!("{COOKIE}=")) && !line.contains("Max-Age=0")))
+        .filter(|response| {
+            response
+                .head
+                .all("set-cookie")
+                .iter()
+                .any(|line| line.starts_with(&format!("{COOKIE}=")) && !line.contains("Max-Age=0"))
+        })
         .count();
     assert_eq!(sessions, 1, "{} {}", one.status, two.status);
     assert_eq!(stack.provider().count("token.authorization_code").await, 1);
@@ -247,7 +259,10 @@ async fn odd_characters_in_client_id_and_secret_authenticate_login_and_refresh()
     assert_refreshes(&stack, "basic").await;
     drop(stack);
 
-    let stack = Plan::new().client(id, secret).access_tokens_live(1).config(|config| config["providers"][0]["client_auth"] = "post".into());
+    let stack = Plan::new()
+        .client(id, secret)
+        .access_tokens_live(1)
+        .config(|config| config["providers"][0]["client_auth"] = "post".into());
     let stack = stack.start().await;
     let mut client = stack::client(id, secret);
     client["token_endpoint_auth_method"] = "client_secret_post".into();
@@ -270,7 +285,10 @@ async fn assert_refreshes(stack: &Stack, method: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn allowed_parameters_go_on_to_the_provider_and_others_do_not() {
     let stack = Plan::new().app(|app| app["login"] = json!({ "allow_params": ["prompt", "login_hint"] })).start().await;
-    let login = stack.browser().get(&shop("/auth/login?prompt=login&login_hint=bob&acr_values=x&client_id=evil&scope=root")).await;
+    let login = stack
+        .browser()
+        .get(&shop("/auth/login?prompt=login&login_hint=bob&acr_values=x&client_id=evil&scope=root"))
+        .await;
     let target = login.location().unwrap();
     let value = |name: &str| -> Vec<String> {
         target.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
@@ -300,7 +318,9 @@ async fn the_session_route_tells_a_page_who_is_signed_in_and_no_more() {
     for token in stack.provider().minted().await {
         assert!(!session.text().contains(&token));
     }
-    let cross = Call::fetch("GET", &shop("/auth/session"), Site::Cross).header("origin", "https://evil.example").forcing_cookies();
+    let cross = Call::fetch("GET", &shop("/auth/session"), Site::Cross)
+        .header("origin", "https://evil.example")
+        .forcing_cookies();
     let foreign = browser.send(cross).await;
     assert!(foreign.header("access-control-allow-origin").is_none());
     assert!(foreign.status == 403 || foreign.json()["authenticated"] == false, "{}", foreign.text());

@@ -35,7 +35,10 @@ async fn logout_ends_the_session_here_and_at_the_provider_and_returns() {
     let target = response.location().unwrap();
     assert!(target.as_str().starts_with(&stack.provider().issuer));
     assert_eq!(value(&target, "id_token_hint").as_deref(), Some(id_token.as_str()));
-    assert_eq!(value(&target, "post_logout_redirect_uri").as_deref(), Some(format!("{SHOP}/auth/logout/done").as_str()));
+    assert_eq!(
+        value(&target, "post_logout_redirect_uri").as_deref(),
+        Some(format!("{SHOP}/auth/logout/done").as_str())
+    );
     assert!(value(&target, "state").is_some_and(|state| state.len() >= 16));
     assert_eq!(session_cookie(&browser), None);
     assert_eq!(status_with(&stack, &cookie).await, 401);
@@ -43,10 +46,8 @@ async fn logout_ends_the_session_here_and_at_the_provider_and_returns() {
     let confirm = browser.follow(Call::navigation("GET", &target, Site::Cross), Site::Cross).await;
     let done = browser.fill_in("alice", confirm).await;
     assert_eq!((done.status, done.url.path()), (200, "/auth/logout/done"), "{}", done.text());
-    eventually("the tokens are revoked", || async {
-        (stack.provider().count("revocation").await >= 1).then_some(())
-    })
-    .await;
+    eventually("the tokens are revoked", || async { (stack.provider().count("revocation").await >= 1).then_some(()) })
+        .await;
     let again = browser.get(&shop("/page")).await;
     assert_eq!(again.status, 302, "a clean login");
 }
@@ -88,11 +89,17 @@ async fn another_site_cannot_log_a_user_out() {
     let evil = "https://evil.example.test";
     let url = shop("/auth/logout");
     let attempts = [
-        ("an image", Call::fetch("GET", &url, Site::Cross).with("sec-fetch-mode", "no-cors").with("sec-fetch-dest", "image")),
+        (
+            "an image",
+            Call::fetch("GET", &url, Site::Cross).with("sec-fetch-mode", "no-cors").with("sec-fetch-dest", "image"),
+        ),
         ("a link", Call::navigation("GET", &url, Site::Cross)),
         ("a form", Call::navigation("POST", &url, Site::Cross).header("origin", evil).form("")),
         ("a fetch", Call::fetch("POST", &url, Site::Cross).header("origin", evil)),
-        ("a sibling's form", Call::navigation("POST", &url, Site::SameSite).header("origin", "https://blog.example.test").form("")),
+        (
+            "a sibling's form",
+            Call::navigation("POST", &url, Site::Sibling).header("origin", "https://blog.example.test").form(""),
+        ),
         ("no origin", Call::bare("POST", &url)),
         ("a null origin", Call::bare("POST", &url).header("origin", "null")),
     ];
@@ -131,10 +138,8 @@ async fn without_an_end_session_endpoint_logout_is_local_and_revokes() {
     let done = browser.get(&response.location().unwrap()).await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(status_with(&stack, &cookie).await, 401);
-    eventually("the tokens are revoked", || async {
-        (stack.provider().count("revocation").await >= 1).then_some(())
-    })
-    .await;
+    eventually("the tokens are revoked", || async { (stack.provider().count("revocation").await >= 1).then_some(()) })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

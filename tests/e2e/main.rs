@@ -2,6 +2,17 @@
 //! story; every test's name is a sentence; assertions are made at the far end: what the upstream received and
 //! what the browser holds. See tests/README.md.
 
+#![expect(
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::similar_names,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, owns its tasks by ending, and reads better with plain names"
+)]
+
 #[path = "../support"]
 mod support {
     pub mod browser;
@@ -22,10 +33,12 @@ mod support {
     pub mod provider;
     pub mod redis;
     pub mod stack;
+    pub mod tls;
     pub mod upstream;
     pub mod wire;
 }
 
+mod checks;
 mod claims;
 mod csrf;
 mod forward;
@@ -34,4 +47,7 @@ mod id_token;
 mod kinds;
 mod login;
 mod logout;
+mod operate;
+mod outage;
 mod paths;
+mod refresh;

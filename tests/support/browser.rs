@@ -19,7 +19,7 @@ use super::wire::{self, Head};
 pub enum Site {
     None,
     SameOrigin,
-    SameSite,
+    Sibling,
     Cross,
 }
 
@@ -28,7 +28,7 @@ impl Site {
         match self {
             Self::None => "none",
             Self::SameOrigin => "same-origin",
-            Self::SameSite => "same-site",
+            Self::Sibling => "same-site",
             Self::Cross => "cross-site",
         }
     }
@@ -70,8 +70,7 @@ impl Call {
             .header("sec-fetch-user", "?1")
             .header("sec-fetch-site", site.word());
         if site == Site::Cross {
-            call.context =
-                if method == "GET" { Context::CrossSiteNavigation } else { Context::CrossSiteOther };
+            call.context = if method == "GET" { Context::CrossSiteNavigation } else { Context::CrossSiteOther };
         }
         call
     }
@@ -99,12 +98,6 @@ impl Call {
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         self.header(name, value)
-    }
-
-    /// Drops a header.
-    pub fn without(mut self, name: &str) -> Self {
-        self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
-        self
     }
 
     /// Sends this request target instead of the URL's.
@@ -264,9 +257,9 @@ impl Browser {
         let call = Call::navigation("POST", &action, Site::SameOrigin).form(&body);
         let mut response = self.send(call).await;
         loop {
-            let next = response.location().unwrap_or_else(|| {
-                panic!("no redirect to the callback: {} {}", response.status, response.text())
-            });
+            let next = response
+                .location()
+                .unwrap_or_else(|| panic!("no redirect to the callback: {} {}", response.status, response.text()));
             if next.origin() != provider {
                 return next;
             }
@@ -282,11 +275,6 @@ impl Browser {
     /// Puts a cookie into the jar.
     pub fn plant(&self, url: &Url, pair: &str) {
         self.jar.lock().unwrap().plant(url, pair);
-    }
-
-    /// Empties the jar.
-    pub fn forget(&self) {
-        self.jar.lock().unwrap().clear();
     }
 
     /// Every cookie value and authorization code this browser ever held.
@@ -383,11 +371,7 @@ pub fn origin_form(url: &Url) -> String {
 }
 
 /// Sends raw bytes and reads one response.
-pub async fn exchange(
-    address: SocketAddr,
-    bytes: &[u8],
-    method: &str,
-) -> std::io::Result<(Head, Vec<u8>)> {
+pub async fn exchange(address: SocketAddr, bytes: &[u8], method: &str) -> std::io::Result<(Head, Vec<u8>)> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     stream.write_all(bytes).await?;

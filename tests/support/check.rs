@@ -110,11 +110,8 @@ fn joined(lines: Vec<(String, String)>) -> HashMap<String, String> {
 }
 
 fn raw(lines: Vec<(String, String)>) -> HeaderMap {
-    let header = |(key, value): (String, String)| HeaderValue {
-        key,
-        raw_value: value.into_bytes(),
-        ..HeaderValue::default()
-    };
+    let header =
+        |(key, value): (String, String)| HeaderValue { key, raw_value: value.into_bytes(), ..HeaderValue::default() };
     HeaderMap { headers: lines.into_iter().map(header).collect() }
 }
 
@@ -148,13 +145,6 @@ impl Answer {
     pub fn removes(&self) -> Vec<String> {
         let Self::Allowed(ok) = self else { panic!("denied with {}", self.denied()) };
         ok.headers_to_remove.iter().map(|name| name.to_ascii_lowercase()).collect()
-    }
-
-    /// A header of the denial.
-    pub fn header(&self, name: &str) -> Option<String> {
-        let Self::Denied(denied) = self else { panic!("allowed") };
-        let mut all = denied.headers.iter().filter_map(|option| option.header.as_ref());
-        all.find(|header| header.key.eq_ignore_ascii_case(name)).map(|header| header.value.clone())
     }
 }
 

@@ -44,19 +44,9 @@ impl Coatcheck {
         Self { grpc, http, admin, directory, config, process, former: Vec::new() }
     }
 
-    /// Where gRPC listens, when that is TCP.
-    pub fn grpc_address(&self) -> SocketAddr {
-        self.grpc.parse().expect("gRPC over TCP")
-    }
-
-    /// Where the login routes listen, when that is TCP.
-    pub fn http_address(&self) -> SocketAddr {
-        self.http.parse().expect("HTTP over TCP")
-    }
-
-    /// The config it runs with.
-    pub fn config(&self) -> &Value {
-        &self.config
+    /// Its working directory, where relative paths of the config lead.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// Starts it again, on the same ports, with a changed config; a running process is killed.
@@ -96,8 +86,7 @@ impl Coatcheck {
         let text = self.admin("/metrics").await.text();
         let series = text.lines().filter(|line| {
             let rest = line.strip_prefix(name);
-            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
-                && labels.iter().all(|label| line.contains(label))
+            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
         });
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }

@@ -33,7 +33,7 @@ pub struct Replica {
 pub struct Envoy {
     pub address: SocketAddr,
     admin: SocketAddr,
-    process: Process,
+    _process: Process,
     _directory: TempDir,
 }
 
@@ -52,14 +52,7 @@ impl Envoy {
         command.arg("--admin-address-path").arg(&admin_path).args(["-l", "warning"]);
         let mut process = Process::spawn("envoy", command);
         let (admin, address) = ready(&mut process, &admin_path).await;
-        Self { address, admin, process, _directory: directory }
-    }
-
-    /// A counter or gauge of Envoy's own.
-    pub async fn stat(&self, name: &str) -> u64 {
-        let text = admin(self.admin, &format!("/stats?filter={name}")).await;
-        let values = text.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok());
-        values.sum()
+        Self { address, admin, _process: process, _directory: directory }
     }
 
     /// Waits until Envoy sees that many healthy hosts in the cluster of the gRPC service.
@@ -71,18 +64,12 @@ impl Envoy {
         })
         .await;
     }
-
-    /// The process, for signals.
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
-    }
 }
 
 /// The shipped configuration.
 pub fn shipped() -> Value {
     let path = peers::root().join("envoy/envoy.yaml");
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_saphyr::from_str(&text).expect("envoy/envoy.yaml is YAML")
 }
 
@@ -129,13 +116,12 @@ fn redirect(config: &mut Value, targets: &Targets) {
 }
 
 fn endpoint(address: &str) -> Value {
-    let address = match address.strip_prefix("unix:") {
-        Some(path) => json!({ "pipe": { "path": path } }),
-        None => {
-            let address: SocketAddr = address.parse().expect("an address");
-            let ip = address.ip().to_string();
-            json!({ "socket_address": { "address": ip, "port_value": address.port() } })
-        }
+    let address = if let Some(path) = address.strip_prefix("unix:") {
+        json!({ "pipe": { "path": path } })
+    } else {
+        let address: SocketAddr = address.parse().expect("an address");
+        let ip = address.ip().to_string();
+        json!({ "socket_address": { "address": ip, "port_value": address.port() } })
     };
     json!({ "endpoint": { "address": address } })
 }

@@ -13,8 +13,7 @@ use super::wire::Head;
 /// Sends one request on a connection of its own.
 pub async fn exchange(address: SocketAddr, call: &Call) -> (Head, Vec<u8>) {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request(call)).await.expect("an HTTP/2 response");
     let (parts, body) = response.into_parts();

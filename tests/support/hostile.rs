@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
@@ -66,7 +66,6 @@ struct Inner {
     nonces: HashMap<String, (String, String)>,
     counts: Counts,
     minted: Vec<String>,
-    authorization: Option<String>,
 }
 
 type Shared = Arc<Mutex<Inner>>;
@@ -102,7 +101,6 @@ impl Hostile {
             nonces: HashMap::new(),
             counts: Counts::default(),
             minted: Vec::new(),
-            authorization: None,
         }));
         let app = router().with_state(Arc::clone(&inner));
         let task = tokio::spawn(async move {
@@ -154,11 +152,6 @@ impl Hostile {
         self.lock().minted.clone()
     }
 
-    /// The `Authorization` header of the last call to the token endpoint.
-    pub fn last_authorization(&self) -> Option<String> {
-        self.lock().authorization.clone()
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
     }
@@ -208,10 +201,7 @@ async fn jwks(State(shared): State<Shared>) -> Json<Value> {
     Json(json!({ "keys": [inner.key.jwk()] }))
 }
 
-async fn authorize(
-    State(shared): State<Shared>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Redirect {
+async fn authorize(State(shared): State<Shared>, Query(query): Query<HashMap<String, String>>) -> Redirect {
     let mut inner = shared.lock().unwrap();
     let code = mint(&mut inner, "code");
     let field = |name: &str| query.get(name).cloned().unwrap_or_default();
@@ -225,16 +215,9 @@ async fn authorize(
     Redirect::to(target.as_str())
 }
 
-async fn token(
-    State(shared): State<Shared>,
-    headers: HeaderMap,
-    Form(form): Form<HashMap<String, String>>,
-) -> Response {
+async fn token(State(shared): State<Shared>, Form(form): Form<HashMap<String, String>>) -> Response {
     let (flaw, answer) = {
         let mut inner = shared.lock().unwrap();
-        let authorization = headers.get(header::AUTHORIZATION);
-        inner.authorization =
-            authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let redeems = form.get("grant_type").is_some_and(|grant| grant == "authorization_code");
         let flaw = if redeems { inner.flaw } else { inner.refresh_flaw };
         if redeems {
@@ -246,15 +229,12 @@ async fn token(
             inner.minted.push(verifier.clone());
         }
         let key = form.get("code").or_else(|| form.get("refresh_token")).cloned();
-        let (nonce, client) =
-            key.and_then(|key| inner.nonces.get(&key).cloned()).unwrap_or_default();
+        let (nonce, client) = key.and_then(|key| inner.nonces.get(&key).cloned()).unwrap_or_default();
         (flaw, answer(&mut inner, flaw, &nonce, &client, redeems))
     };
     match flaw {
         Flaw::Reply(reply) => broken(reply, &answer).await,
-        Flaw::None | Flaw::Claims(_) | Flaw::Answer(_) | Flaw::Forged(_) => {
-            Json(answer).into_response()
-        }
+        Flaw::None | Flaw::Claims(_) | Flaw::Answer(_) | Flaw::Forged(_) => Json(answer).into_response(),
     }
 }
 
@@ -317,10 +297,7 @@ async fn revoke(State(shared): State<Shared>) -> StatusCode {
     StatusCode::OK
 }
 
-async fn end(
-    State(shared): State<Shared>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Redirect {
+async fn end(State(shared): State<Shared>, Query(query): Query<HashMap<String, String>>) -> Redirect {
     shared.lock().unwrap().counts.end_session += 1;
     let field = |name: &str| query.get(name).cloned().unwrap_or_default();
     Redirect::to(&format!("{}?state={}", field("post_logout_redirect_uri"), field("state")))

@@ -34,20 +34,20 @@ async fn all(stack: &Stack) {
         let spans: Vec<String> = otlp.spans().iter().map(|one| format!("{:?}", one.span)).collect();
         no_leak("spans", &spans, &canaries);
     }
-    if stack.redis.as_ref().is_some_and(|redis| redis.is_up()) {
+    if stack.redis.as_ref().is_some_and(super::redis::Redis::is_up) {
         no_leftovers(stack);
     }
 }
 
 /// Everything that must never be seen outside a header to the upstream or a cookie.
 async fn canaries(stack: &Stack) -> BTreeSet<String> {
-    let mut all = vec![stack.client_secret.clone(), stack.server_key.clone()];
+    let mut all = vec![stack.secrets.client.clone(), stack.secrets.server_key.clone()];
     if let Some(provider) = &stack.provider
         && let Ok(minted) = tokio::time::timeout(Duration::from_secs(5), provider.minted()).await
     {
         all.extend(minted);
     }
-    all.extend(stack.hostile.iter().flat_map(|hostile| hostile.minted()));
+    all.extend(stack.hostile.iter().flat_map(super::hostile::Hostile::minted));
     for browser in stack.browsers() {
         all.extend(browser.secrets());
     }

@@ -64,7 +64,7 @@ impl Jar {
             expires: None,
         };
         let domain = apply(&mut cookie, attributes);
-        assert_prefix(&cookie, domain, line);
+        assert_prefix(&cookie, domain.as_deref(), line);
         self.ever.push(cookie.value.clone());
         self.cookies.retain(|old| !same_slot(old, &cookie));
         if cookie.expires.is_none_or(|at| at > Instant::now()) {
@@ -81,8 +81,7 @@ impl Jar {
         fitting.retain(|cookie| path_matches(url.path(), &cookie.path));
         fitting.retain(|cookie| travels(cookie.same_site, context));
         fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let pairs: Vec<String> =
-            fitting.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+        let pairs: Vec<String> = fitting.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
@@ -97,11 +96,6 @@ impl Jar {
     pub fn plant(&mut self, url: &Url, pair: &str) {
         self.take(url, &format!("{pair}; Path=/; Secure; HttpOnly; SameSite=Strict"));
     }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.cookies.clear();
-    }
 }
 
 /// Applies the attributes; returns the domain attribute if there was one.
@@ -110,7 +104,7 @@ fn apply(cookie: &mut Cookie, attributes: &str) -> Option<String> {
     for attribute in attributes.split(';').map(str::trim) {
         let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
         match key.to_ascii_lowercase().as_str() {
-            "path" => cookie.path = value.to_owned(),
+            "path" => value.clone_into(&mut cookie.path),
             "secure" => cookie.secure = true,
             "httponly" => cookie.http_only = true,
             "domain" => domain = Some(value.to_owned()),
@@ -139,7 +133,7 @@ fn same_site(value: &str) -> SameSite {
 }
 
 /// A browser drops a cookie that breaks its prefix's rules; here that is a failed test.
-fn assert_prefix(cookie: &Cookie, domain: Option<String>, line: &str) {
+fn assert_prefix(cookie: &Cookie, domain: Option<&str>, line: &str) {
     if cookie.name.starts_with("__Host-") {
         let fine = cookie.secure && cookie.path == "/" && domain.is_none();
         assert!(fine, "a browser refuses this __Host- cookie: {line}");

@@ -10,11 +10,6 @@ pub struct Form {
 }
 
 impl Form {
-    /// Whether the form has a field of that name.
-    pub fn asks(&self, name: &str) -> bool {
-        self.fields.iter().any(|(key, _)| key == name)
-    }
-
     /// The form as `application/x-www-form-urlencoded`, with some fields set.
     pub fn filled(&self, values: &[(&str, &str)]) -> String {
         let mut encoded = url::form_urlencoded::Serializer::new(String::new());
@@ -44,9 +39,8 @@ pub fn form(html: &str) -> Option<Form> {
 
 /// Where `<meta http-equiv="refresh">` leads.
 pub fn refresh_target(html: &str) -> Option<String> {
-    let tag = tags(html, "<meta").find(|tag| {
-        attribute(tag, "http-equiv").is_some_and(|value| value.eq_ignore_ascii_case("refresh"))
-    })?;
+    let tag = tags(html, "<meta")
+        .find(|tag| attribute(tag, "http-equiv").is_some_and(|value| value.eq_ignore_ascii_case("refresh")))?;
     let content = attribute(tag, "content")?;
     let at = content.to_ascii_lowercase().find("url=")?;
     Some(content[at + 4..].trim_matches(['\'', '"', ' ']).to_owned())
@@ -91,15 +85,12 @@ fn unescape(text: &str) -> String {
         plain.push_str(&rest[..at]);
         rest = &rest[at..];
         let entity = rest.find(';').map(|end| &rest[1..end]);
-        match entity.and_then(character) {
-            Some(character) => {
-                plain.push(character);
-                rest = &rest[entity.map_or(1, |entity| entity.len() + 2)..];
-            }
-            None => {
-                plain.push('&');
-                rest = &rest[1..];
-            }
+        if let Some(character) = entity.and_then(character) {
+            plain.push(character);
+            rest = &rest[entity.map_or(1, |entity| entity.len() + 2)..];
+        } else {
+            plain.push('&');
+            rest = &rest[1..];
         }
     }
     plain.push_str(rest);

@@ -56,9 +56,9 @@ impl Process {
     /// Starts `command`; a missing program fails the test and says how to get it.
     pub fn spawn(name: &str, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!("cannot start {name} ({command:?}): {error}; run tests/install.sh first")
-        });
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}; run tests/install.sh first"));
         let lines = Lines::default();
         lines.follow(child.stdout.take().unwrap());
         lines.follow(child.stderr.take().unwrap());
@@ -81,9 +81,7 @@ impl Process {
             async move { found.map(Ok).or_else(|| ended.map(Err)) }
         })
         .await;
-        found.unwrap_or_else(|status| {
-            panic!("{name} ended ({status}) before: {what}\n{}", lines.all().join("\n"))
-        })
+        found.unwrap_or_else(|status| panic!("{name} ended ({status}) before: {what}\n{}", lines.all().join("\n")))
     }
 
     /// The process id.

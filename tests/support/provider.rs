@@ -1,7 +1,6 @@
 //! The certified provider (`oidc-provider` in Node) and a client of its control API: what it counted and
 //! minted, and how it shall behave from now on.
 
-use std::net::SocketAddr;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -15,7 +14,7 @@ use super::process::Process;
 pub struct Provider {
     pub issuer: String,
     pub port: u16,
-    process: Process,
+    _process: Process,
 }
 
 impl Provider {
@@ -36,12 +35,7 @@ impl Provider {
             .await;
         let issuer = ready["issuer"].as_str().expect("an issuer").to_owned();
         let port = ready["port"].as_u64().and_then(|port| u16::try_from(port).ok());
-        Self { issuer, port: port.expect("a port"), process }
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        Self { issuer, port: port.expect("a port"), _process: process }
     }
 
     /// How it behaves from now on (replaces what was set before; `{}` is honest).
@@ -105,11 +99,6 @@ impl Provider {
         let state = self.state().await;
         let kinds = ["access", "refresh", "id", "codes"];
         kinds.iter().flat_map(|kind| strings(&state["tokens"][*kind])).collect()
-    }
-
-    /// The process, for signals.
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
     }
 
     fn url(&self, path: &str) -> Url {

@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::peers;
-use super::process::{Lines, Process};
+use super::process::Process;
 
 /// How the server is set up.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +63,7 @@ impl Redis {
     }
 
     /// Ends the server after it saved its data, as an orderly restart does.
-    pub async fn stop(&mut self) {
+    pub fn stop(&mut self) {
         let _ = self.command(&["SAVE"]);
         self.kill();
     }
@@ -88,12 +88,21 @@ impl Redis {
 
     /// Runs one command on a connection of its own.
     pub fn command(&self, words: &[&str]) -> redis::Value {
-        self.try_command(words).unwrap_or_else(|error| panic!("redis {words:?}: {error}"))
+        let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.raw(&bytes).unwrap_or_else(|error| panic!("redis {words:?}: {error}"))
     }
 
     /// Runs one command and answers text.
     pub fn text(&self, words: &[&str]) -> String {
         redis::from_redis_value(self.command(words)).expect("a text answer")
+    }
+
+    /// Runs one command with a binary argument between the others.
+    pub fn set_bytes(&self, before: &[&str], bytes: &[u8], after: &[&str]) {
+        let mut words: Vec<&[u8]> = before.iter().map(|word| word.as_bytes()).collect();
+        words.push(bytes);
+        words.extend(after.iter().map(|word| word.as_bytes()));
+        self.raw(&words).unwrap_or_else(|error| panic!("redis {before:?}: {error}"));
     }
 
     /// All keys.
@@ -122,17 +131,12 @@ impl Redis {
         self.process.is_some() && self.options.tls.is_none()
     }
 
-    /// What the server said.
-    pub fn lines(&self) -> Option<&Lines> {
-        self.process.as_ref().map(Process::lines)
-    }
-
-    fn try_command(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
+    fn raw(&self, words: &[&[u8]]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(self.url())?;
         let mut connection = client.get_connection_with_timeout(super::patience::patience())?;
-        let mut command = redis::cmd(words[0]);
-        for word in &words[1..] {
-            command.arg(word.as_bytes());
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
         }
         command.query(&mut connection)
     }

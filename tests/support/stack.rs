@@ -18,7 +18,7 @@ use super::invariants;
 use super::jwt;
 use super::otlp::Otlp;
 use super::provider::Provider;
-use super::redis::Redis;
+use super::redis::{Options, Redis};
 use super::upstream::Upstream;
 
 /// The protected site of the tests. The name resolves only inside the test browser.
@@ -31,9 +31,10 @@ pub const COOKIE: &str = "__Host-Http-coatcheck";
 type Edit = Box<dyn FnOnce(&mut Value)>;
 
 /// What a test wants around it.
+#[expect(clippy::struct_excessive_bools, reason = "each is one wish of a test, independent of the others")]
 pub struct Plan {
     replicas: usize,
-    redis: bool,
+    redis: Option<Options>,
     store_link: bool,
     hostile: bool,
     otlp: bool,
@@ -52,7 +53,7 @@ impl Plan {
     pub fn new() -> Self {
         Self {
             replicas: 1,
-            redis: false,
+            redis: None,
             store_link: false,
             hostile: false,
             otlp: false,
@@ -70,13 +71,19 @@ impl Plan {
     /// So many replicas, on a real Redis.
     pub fn replicas(mut self, count: usize) -> Self {
         self.replicas = count;
-        self.redis = true;
+        self.redis.get_or_insert_default();
+        self
+    }
+
+    /// A real Redis set up in a special way.
+    pub fn redis(mut self, options: Options) -> Self {
+        self.redis = Some(options);
         self
     }
 
     /// A real Redis behind a link that can fail.
     pub fn store_link(mut self) -> Self {
-        self.redis = true;
+        self.redis.get_or_insert_default();
         self.store_link = true;
         self
     }
@@ -141,29 +148,21 @@ impl Plan {
         self.start().await
     }
 
-    /// Starts everything and waits until a request can be answered.
-    pub async fn start(self) -> Stack {
-        let files = TempDir::new().unwrap();
-        let secret = self.secret.clone().unwrap_or_else(|| format!("client-{}", random()));
-        let server_key = random();
-        std::fs::write(files.path().join("client"), format!("{secret}\n")).unwrap();
-        std::fs::write(files.path().join("key-1"), format!("{server_key}\n")).unwrap();
-
-        let (provider, hostile) = self.start_provider(&secret).await;
-        let redis = if self.redis { Some(Redis::start().await) } else { None };
-        let store_link = match (&redis, self.store_link) {
-            (Some(redis), true) => {
-                let link = if self.down { Link::Cut } else { Link::Up };
-                Some(Chaos::with(redis.address(), link).await)
-            }
-            (Some(_) | None, _) => None,
+    /// Starts everything and waits until all listen.
+    pub async fn start(mut self) -> Stack {
+        let secrets = Secrets::new(self.secret.take());
+        let (provider, hostile) = self.start_provider(&secrets.client).await;
+        let redis = match self.redis.take() {
+            Some(options) => Some(Redis::with(options).await),
+            None => None,
         };
+        let store_link = self.start_link(redis.as_ref()).await;
         let otlp = if self.otlp { Some(Otlp::start().await) } else { None };
         let upstream = Upstream::start().await;
 
         let issuer = provider.as_ref().map(|provider| provider.issuer.clone());
         let issuer = issuer.or_else(|| hostile.as_ref().map(|it| format!("http://{}", it.address)));
-        let mut config = base_config(&issuer.expect("a provider"), &self.client, &files);
+        let mut config = base_config(&issuer.expect("a provider"), &self.client, &secrets.files);
         let store = store_link.as_ref().map(|link| link.address);
         if let Some(at) = store.or_else(|| redis.as_ref().map(Redis::address)) {
             config["store"] = json!({ "kind": "redis", "url": format!("redis://{at}/0") });
@@ -171,10 +170,9 @@ impl Plan {
         if let Some(otlp) = &otlp {
             config["telemetry"]["otlp_endpoint"] = format!("http://{}", otlp.address).into();
         }
-        for edit in self.config {
+        for edit in std::mem::take(&mut self.config) {
             edit(&mut config);
         }
-
         let mut replicas = Vec::new();
         for _ in 0..self.replicas {
             replicas.push(Coatcheck::start(&config).await);
@@ -184,25 +182,22 @@ impl Plan {
             upstream: upstream.address,
             otlp: otlp.as_ref().map_or(SocketAddr::from(([127, 0, 0, 1], 9)), |otlp| otlp.address),
         };
-        let edits = self.envoy;
         let envoy = Envoy::start(&targets, |config| {
-            edits.into_iter().for_each(|edit| edit(config));
-        })
-        .await;
-        Stack {
-            replicas,
-            redis,
-            store_link,
-            provider,
-            hostile,
-            otlp,
-            upstream,
-            envoy,
-            client_secret: secret,
-            server_key,
-            files,
-            browsers: Mutex::default(),
+            for edit in self.envoy {
+                edit(config);
+            }
+        });
+        let envoy = envoy.await;
+        let browsers = Mutex::default();
+        Stack { replicas, redis, store_link, provider, hostile, otlp, upstream, envoy, secrets, browsers }
+    }
+
+    async fn start_link(&self, redis: Option<&Redis>) -> Option<Chaos> {
+        if !self.store_link {
+            return None;
         }
+        let link = if self.down { Link::Cut } else { Link::Up };
+        Some(Chaos::with(redis?.address(), link).await)
     }
 
     async fn start_provider(&self, secret: &str) -> (Option<Provider>, Option<Hostile>) {
@@ -264,6 +259,24 @@ fn base_config(issuer: &str, client: &str, files: &TempDir) -> Value {
     })
 }
 
+/// The secrets of one stack, in files as an operator has them.
+pub struct Secrets {
+    pub client: String,
+    pub server_key: String,
+    pub files: TempDir,
+}
+
+impl Secrets {
+    fn new(client: Option<String>) -> Self {
+        let files = TempDir::new().unwrap();
+        let client = client.unwrap_or_else(|| format!("client-{}", random()));
+        let server_key = random();
+        std::fs::write(files.path().join("client"), format!("{client}\n")).unwrap();
+        std::fs::write(files.path().join("key-1"), format!("{server_key}\n")).unwrap();
+        Self { client, server_key, files }
+    }
+}
+
 /// The running stack.
 pub struct Stack {
     pub replicas: Vec<Coatcheck>,
@@ -274,9 +287,7 @@ pub struct Stack {
     pub otlp: Option<Otlp>,
     pub upstream: Upstream,
     pub envoy: Envoy,
-    pub client_secret: String,
-    pub server_key: String,
-    pub files: TempDir,
+    pub secrets: Secrets,
     browsers: Mutex<Vec<Arc<Browser>>>,
 }
 

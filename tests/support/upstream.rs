@@ -125,8 +125,5 @@ fn respond(method: &str, target: &str, upgrade: Option<&str>) -> String {
     } else {
         ""
     };
-    format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{extra}\r\n{shown}",
-        body.len()
-    )
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{extra}\r\n{shown}", body.len())
 }

@@ -52,8 +52,8 @@ pub fn response_framing(head: &Head, method: &str, status: u16) -> Framing {
         return Framing::None;
     }
     match request_framing(head) {
-        Framing::None => Framing::UntilClose,
-        known => known,
+        Framing::None | Framing::UntilClose => Framing::UntilClose,
+        known @ (Framing::Length(_) | Framing::Chunked) => known,
     }
 }
 
@@ -82,10 +82,7 @@ pub async fn read_head(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<O
 }
 
 /// Reads the body that the framing announces.
-pub async fn read_body(
-    reader: &mut (impl AsyncBufRead + Unpin),
-    framing: Framing,
-) -> io::Result<Vec<u8>> {
+pub async fn read_body(reader: &mut (impl AsyncBufRead + Unpin), framing: Framing) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     match framing {
         Framing::None => {}
@@ -101,10 +98,7 @@ pub async fn read_body(
     Ok(body)
 }
 
-async fn read_chunks(
-    reader: &mut (impl AsyncBufRead + Unpin),
-    body: &mut Vec<u8>,
-) -> io::Result<()> {
+async fn read_chunks(reader: &mut (impl AsyncBufRead + Unpin), body: &mut Vec<u8>) -> io::Result<()> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).await?;
