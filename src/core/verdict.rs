@@ -83,6 +83,17 @@ impl Reason {
         Self::Overload,
     ];
 
+    /// The `decision` label: what became of the request.
+    #[must_use]
+    pub const fn decision(self) -> &'static str {
+        match self {
+            Self::Session | Self::Public | Self::Preflight | Self::Anonymous => "forward",
+            Self::NoSession | Self::Bounce | Self::Ended | Self::BindMismatch => "login",
+            Self::Csrf | Self::Claims | Self::UnknownApp | Self::UnknownPolicy | Self::Malformed => "deny",
+            Self::Store | Self::Provider | Self::Overload => "retry_later",
+        }
+    }
+
     /// The label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -114,17 +125,6 @@ impl Verdict {
         match self {
             Self::Forward(grant) => grant.reason,
             Self::Deny(denial) => denial.reason,
-        }
-    }
-
-    /// The `decision` label: `forward`, `login`, `deny` or `retry_later`.
-    #[must_use]
-    pub const fn decision(&self) -> &'static str {
-        match self {
-            Self::Forward(_) => "forward",
-            Self::Deny(Denial { status: 200 | 302 | 401, .. }) => "login",
-            Self::Deny(Denial { status: 503, .. }) => "retry_later",
-            Self::Deny(_) => "deny",
         }
     }
 }

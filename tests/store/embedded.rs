@@ -1,0 +1,1 @@
+//! What the embedded store promises beyond the contract: the file.
