@@ -398,3 +398,40 @@ async fn a_key_rotation_at_the_provider_ends_no_session() {
     assert_eq!(stack.provider().refreshes().await, 1);
     assert_eq!(stack.login(&stack.browser(), "bob", "/landing").await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_replica_that_is_told_invalid_grant_uses_what_another_refreshed_meanwhile() {
+    let mut stack = plan(2).start().await;
+    let (browser, old) = expired(&stack).await;
+    // The first refresh is held and then refused without having been processed.
+    stack
+        .provider()
+        .behaves(json!({ "token_error": "invalid_grant", "token_delay_ms": 6000, "only": "refresh_token", "times": 1 }))
+        .await;
+    let cookie = format!("{COOKIE}={}", session_cookie(&browser).unwrap());
+    let asked = Asked::navigation(host(SHOP), "/api/x").header("cookie", &cookie);
+    let (mut paused, mut other) =
+        (Asker::connect(&stack.replicas[0].grpc).await, Asker::connect(&stack.replicas[1].grpc).await);
+    let waiting = tokio::spawn({
+        let asked = asked.clone();
+        async move {
+            paused.ask(&asked).await;
+        }
+    });
+    refreshes_reach(&stack, 1).await;
+    stack.replicas[0].process().signal("STOP");
+    let new = loop_until_allowed(&mut other, &asked).await["authorization"].clone();
+    stack.replicas[0].process().signal("CONT");
+    waiting.abort();
+    assert_ne!(new, format!("Bearer {old}"));
+    eventually("the paused replica has its refusal", || async {
+        let reused = stack.replicas[0].metric("coatcheck_refreshes_total", &["reused"]).await;
+        (reused >= 1.0).then_some(())
+    })
+    .await;
+    for replica in &stack.replicas {
+        let mut asker = Asker::connect(&replica.grpc).await;
+        assert_eq!(asker.ask(&asked).await.sets()["authorization"], new, "the session goes on");
+    }
+    assert_eq!(stack.provider().refreshes().await, 2);
+}
