@@ -7,6 +7,7 @@ mod timeout;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use envoy_types::pb::envoy::service::auth::v3::authorization_server::SERVICE_NAME;
 use envoy_types::pb::envoy::service::auth::v3::authorization_server::{Authorization, AuthorizationServer};
 use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
 use tokio::sync::Semaphore;

@@ -22,6 +22,7 @@ use crate::core::ticket::Ticket;
 use crate::oidc::Providers;
 use crate::store::SessionId;
 use crate::store::vault::{Vault, id_of};
+use crate::telemetry::context::Tracing;
 use crate::telemetry::metrics::Metrics;
 use flight::Flight;
 use patience::Patience;
@@ -38,6 +39,7 @@ pub struct Refresher {
     tracker: TaskTracker,
     flights: Mutex<HashMap<SessionId, Waiting>>,
     patience: Patience,
+    tracing: Tracing,
 }
 
 /// The outcome of a flight, once there is one.
@@ -55,15 +57,17 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Owns the flights; the process waits for it before it ends.
     pub tracker: TaskTracker,
+    /// Makes a flight's span.
+    pub tracing: Tracing,
 }
 
 impl Refresher {
     /// A refresher with no flight under way.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { vault, providers, clock, metrics, tracker } = parts;
+        let Parts { vault, providers, clock, metrics, tracker, tracing } = parts;
         let patience = Patience::default();
-        Arc::new(Self { vault, providers, clock, metrics, tracker, flights: Mutex::default(), patience })
+        Arc::new(Self { vault, providers, clock, metrics, tracker, flights: Mutex::default(), patience, tracing })
     }
 
     /// Refreshes a session, or joins the flight that does. Dropping the future does not stop the flight.
@@ -103,7 +107,10 @@ impl Refresher {
         flights.insert(id, waiting.clone());
         drop(flights);
         let flight = Flight { refresher: Arc::clone(self), provider, ticket: ticket.clone(), id, held, sender };
-        let span = tracing::info_span!("refresh", session.tag = %id.tag(), outcome = tracing::field::Empty);
+        let span = self.tracing.refresh_span(flight.provider.name());
+        if !span.is_none() {
+            span.record("session.tag", id.tag());
+        }
         self.tracker.spawn(flight.fly().instrument(span));
         Some(waiting)
     }

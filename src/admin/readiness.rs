@@ -95,6 +95,13 @@ impl Status {
         !self.draining && self.parts.iter().all(PartStatus::reached)
     }
 
+    /// Whether checks are worth sending here: the store was reached once. Sessions with valid tokens need no provider,
+    /// so a replica that starts while a provider is down still takes checks.
+    #[must_use]
+    pub fn takes_checks(&self) -> bool {
+        !self.draining && self.parts.iter().filter(|part| part.part == Part::Store).all(PartStatus::reached)
+    }
+
     /// Whether the process is about to stop.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 use crate::core::time::Timestamp;
 use crate::store::{SessionId, SharedStore};
@@ -38,7 +37,7 @@ impl Touches {
             }
             touches.under_way().remove(&id);
         };
-        self.tracker.spawn(touch.in_current_span());
+        self.tracker.spawn(touch);
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashSet<SessionId>> {
