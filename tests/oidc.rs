@@ -1,12 +1,7 @@
 //! The provider client against a provider that lies, breaks off, stalls and rotates its keys. In-process, on
 //! loopback, with a clock of the test's own. What a real provider does is tested end to end elsewhere.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail by panicking")]
 
 #[path = "oidc/answers.rs"]
 mod answers;

@@ -146,7 +146,8 @@ async fn a_provider_that_repeats_our_secrets_does_not_get_them_into_errors() {
     let provider = Hostile::start(&[]).await;
     let relying = relying(&config(&provider.issuer));
     let canaries = ["the-code", VERIFIER, SECRET, "rt-1"];
-    let description = format!("<script>alert(1)</script>\r\nSet-Cookie: x=1 {} {}", canaries.join(" "), "A".repeat(5000));
+    let description =
+        format!("<script>alert(1)</script>\r\nSet-Cookie: x=1 {} {}", canaries.join(" "), "A".repeat(5000));
     let body = json!({ "error": "invalid_grant", "error_description": description });
     provider.on(TOKEN, Reply::Json(400, body));
     let login = relying.login().await.unwrap_err().to_string();

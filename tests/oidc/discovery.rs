@@ -147,7 +147,8 @@ async fn logging_out_at_the_provider_names_us_and_the_session() {
         state: "the-state".into(),
     };
     let url = relying.client.end_session(end(Some("a.b.c"))).await.unwrap().unwrap();
-    let tail = "client_id=shop&post_logout_redirect_uri=https%3A%2F%2Fshop.example.com%2Fauth%2Flogout%2Fdone&state=the-state";
+    let tail =
+        "client_id=shop&post_logout_redirect_uri=https%3A%2F%2Fshop.example.com%2Fauth%2Flogout%2Fdone&state=the-state";
     assert_eq!(url, format!("{}/logout?from=rp&id_token_hint=a.b.c&{tail}", provider.issuer));
     for hint in [None, Some("x".repeat(8000))] {
         let url = relying.client.end_session(end(hint.as_deref())).await.unwrap().unwrap();

@@ -116,7 +116,13 @@ impl Drop for Hostile {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let path = uri.path().to_owned();
     let form = url::form_urlencoded::parse(&body).into_owned().collect();
     shared.calls.lock().unwrap().push(Call { method, path: path.clone(), headers, form });

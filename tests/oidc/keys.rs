@@ -85,7 +85,9 @@ async fn keys_that_cannot_be_fetched_again_do_not_cost_the_ones_at_hand() {
     offer(&provider, &old, &claims(&provider.issuer));
     relying.login().await.unwrap();
 
-    for reply in [Reply::Json(500, json!({})), Reply::Text(200, "text/html", "<p>".into()), Reply::Truncated("{".into())] {
+    for reply in
+        [Reply::Json(500, json!({})), Reply::Text(200, "text/html", "<p>".into()), Reply::Truncated("{".into())]
+    {
         provider.on(JWKS, reply);
         offer(&provider, &new, &claims(&provider.issuer));
         assert!(matches!(relying.login().await, Err(ProviderError::Unavailable(_))));

@@ -168,7 +168,7 @@ async fn a_session_of_another_issuer_is_not_refreshed_into_this_one() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_within_the_timeout_counts_from_its_arrival() {
+async fn the_lifetime_counts_from_the_answer_and_may_be_text() {
     let provider = Hostile::start(&[]).await;
     let relying = relying(&config(&provider.issuer));
     relying.client.ready().await.unwrap();

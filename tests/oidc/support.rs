@@ -9,7 +9,9 @@ use coatcheck::config::{ClientAuth, ProviderConfig};
 use coatcheck::core::session::Identity;
 use coatcheck::core::time::Timestamp;
 use coatcheck::oidc::client::OidcClient;
-use coatcheck::oidc::{Authenticated, Provider as _, ProviderError, Redemption, RefreshError, RefreshRequest, Refreshed};
+use coatcheck::oidc::{
+    Authenticated, Provider as _, ProviderError, Redemption, RefreshError, RefreshRequest, Refreshed,
+};
 use coatcheck::telemetry::metrics::Metrics;
 use secrecy::SecretString;
 use serde_json::{Value, json};

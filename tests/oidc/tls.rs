@@ -47,7 +47,8 @@ fn serve(connections: usize) -> (String, Vec<u8>) {
             let mut stream = Stream::new(&mut connection, &mut socket);
             // A caller that does not trust us ends the handshake: then there is nothing to answer.
             if stream.read(&mut [0; 4096]).is_ok() {
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", document.len());
+                let head =
+                    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", document.len());
                 let _ = stream.write_all(format!("{head}{document}").as_bytes());
             }
         }
