@@ -17,6 +17,8 @@ mod login;
 mod refresh;
 #[path = "oidc/signer.rs"]
 mod signer;
+#[path = "oidc/silence.rs"]
+mod silence;
 #[path = "oidc/support.rs"]
 mod support;
 #[path = "oidc/tls.rs"]
