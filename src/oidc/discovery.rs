@@ -49,7 +49,7 @@ impl Metadata {
         })
     }
 
-    fn parse(document: &Map<String, Value>, issuer: &IssuerUrl) -> Result<Self, String> {
+    pub(super) fn parse(document: &Map<String, Value>, issuer: &IssuerUrl) -> Result<Self, String> {
         let named = document.get("issuer").and_then(Value::as_str).unwrap_or_default();
         // Discovery §4.3, RFC 8414 §3.3: identical, a trailing slash included.
         if named != issuer.as_str() {

@@ -157,9 +157,12 @@ impl Http {
         outcome
             .inspect(|answer| {
                 span.record("http.response.status_code", answer.status.as_u16());
+                if !answer.status.is_success() {
+                    span.record("error.type", answer.status.as_str()).record("otel.status_code", "ERROR");
+                }
             })
             .map_err(|failure| {
-                span.record("error.type", failure.kind);
+                span.record("error.type", failure.kind).record("otel.status_code", "ERROR");
                 self.failed(endpoint, failure.kind);
                 Failure { text: format!("{}: {}", endpoint.name(), failure.text), ..failure }
             })
@@ -179,6 +182,7 @@ impl Http {
                     provider = &*self.provider,
                     http.response.status_code = field::Empty,
                     error.type = field::Empty,
+                    otel.status_code = field::Empty,
                 )
             };
         }

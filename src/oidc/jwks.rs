@@ -68,3 +68,6 @@ pub(super) fn lenient_base64url() -> GeneralPurpose {
         .with_decode_allow_trailing_bits(true);
     GeneralPurpose::new(&base64::alphabet::URL_SAFE, config)
 }
+
+#[cfg(test)]
+mod tests;
