@@ -13,6 +13,8 @@ pub mod client;
 pub mod cookie;
 pub mod csrf;
 pub mod decide;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod grant;
 pub mod keyring;
 pub mod page;

@@ -1,4 +1,4 @@
-//! Logs and traces from outside: what a collector receives and what stands in the log.
+//! Telemetry from outside: what a collector receives, what stands in the log, what a kubelet and a scraper see.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,10 +7,18 @@
     reason = "a test may fail loudly and read the clock"
 )]
 
+#[path = "telemetry/admin.rs"]
+mod admin;
 #[path = "telemetry/collector.rs"]
 mod collector;
+#[path = "telemetry/docs.rs"]
+mod docs;
+#[path = "telemetry/fakes.rs"]
+mod fakes;
 #[path = "telemetry/logs.rs"]
 mod logs;
+#[path = "telemetry/store.rs"]
+mod store;
 #[path = "telemetry/traces.rs"]
 mod traces;
 

@@ -146,7 +146,7 @@ fn the_sdk_can_be_disabled() {
 
 #[test]
 fn settings_that_could_never_work_fail_the_start() {
-    let cases: [(Option<&str>, Vec<(&str, &str)>, &str); 4] = [
+    let cases = [
         (Some("collector:4317"), vec![], "telemetry.otlp_endpoint"),
         (Some("https://collector:4317"), vec![], "telemetry.otlp_endpoint"),
         (None, vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://")], "OTEL_EXPORTER_OTLP_ENDPOINT"),
