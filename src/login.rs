@@ -78,7 +78,7 @@ impl Login {
     pub async fn begin(&self, visit: &Visit<'_>, query: &str) -> Result<Begun, ProviderError> {
         let app = visit.app;
         let wishes = Wishes::read(query, visit);
-        let attempt = self.attempt(visit, wishes.return_to);
+        let attempt = self.attempt(visit, &wishes.return_to);
         let request = AuthorizeRequest {
             redirect_uri: visit.own_url("/callback"),
             scopes: app.login.scopes.clone(),
@@ -102,7 +102,7 @@ impl Login {
         Ok(Begun { location, cookies })
     }
 
-    fn attempt(&self, visit: &Visit<'_>, return_to: ReturnTo) -> Attempt {
+    fn attempt(&self, visit: &Visit<'_>, return_to: &ReturnTo) -> Attempt {
         let replaced = visit.ticket(self.vault.keyring()).ok().flatten();
         Attempt {
             app: visit.app.name.to_string(),

@@ -4,6 +4,8 @@
 
 mod notice;
 
+use std::fmt::Write;
+
 use serde_json::json;
 
 pub use notice::Notice;
@@ -108,7 +110,8 @@ impl Page {
     /// With a reference that stands in the log too.
     #[must_use]
     pub fn reference(mut self, reference: &str) -> Self {
-        self.rest.push_str(&format!("<p class=\"ref\">Reference: <code>{}</code></p>\n", escape(reference)));
+        let reference = escape(reference);
+        let _ = writeln!(self.rest, "<p class=\"ref\">Reference: <code>{reference}</code></p>"); // a String takes everything
         self
     }
 
@@ -131,7 +134,7 @@ impl Page {
 
     fn link(mut self, label: &str, href: &str) -> Self {
         let (label, href) = (escape(label), escape(href));
-        self.rest.push_str(&format!("<p><a class=\"act\" href=\"{href}\">{label}</a></p>\n"));
+        let _ = writeln!(self.rest, "<p><a class=\"act\" href=\"{href}\">{label}</a></p>"); // a String takes everything
         self
     }
 }

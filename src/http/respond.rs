@@ -106,12 +106,11 @@ impl Answer {
         }
         let cookies = self.cookies.iter().map(|cookie| (SET_COOKIE, cookie.header()));
         for (name, value) in self.headers.into_iter().chain(cookies) {
-            match HeaderValue::try_from(value) {
-                Ok(value) => {
-                    headers.append(name, value);
-                }
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.append(name, value);
+            } else {
                 // Only a provider's URL could be such; its value stays out of the log.
-                Err(_) => tracing::error!(http.header = %name, "a header could not be written"),
+                tracing::error!(http.header = %name, "a header could not be written");
             }
         }
         response
@@ -158,7 +157,7 @@ pub(super) fn login_link(app: &App, return_to: Option<&ReturnTo>) -> String {
 
 /// One event per notice, under a random reference that the person sees too.
 fn log(app: Option<&App>, notice: &Notice, cause: Option<&dyn Display>) -> String {
-    let reference: String = random::<5>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let reference = format!("{:08x}", u32::from_be_bytes(random()));
     let app = app.map_or("", |app| &*app.name);
     let cause = cause.map(tracing::field::display);
     if notice.status >= 500 {
