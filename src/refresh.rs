@@ -22,6 +22,7 @@ use crate::core::ticket::Ticket;
 use crate::oidc::Providers;
 use crate::store::SessionId;
 use crate::store::vault::{Vault, id_of};
+use crate::telemetry::context::beside;
 use crate::telemetry::metrics::Metrics;
 use flight::Flight;
 use patience::Patience;
@@ -103,7 +104,10 @@ impl Refresher {
         flights.insert(id, waiting.clone());
         drop(flights);
         let flight = Flight { refresher: Arc::clone(self), provider, ticket: ticket.clone(), id, held, sender };
-        let span = tracing::info_span!("refresh", session.tag = %id.tag(), outcome = tracing::field::Empty);
+        let span = beside("refresh");
+        if !span.is_none() {
+            span.record("session.tag", id.tag());
+        }
         self.tracker.spawn(flight.fly().instrument(span));
         Some(waiting)
     }
