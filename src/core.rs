@@ -13,6 +13,8 @@ pub mod client;
 pub mod cookie;
 pub mod csrf;
 pub mod decide;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod grant;
 pub mod keyring;
 pub mod page;
@@ -27,6 +29,7 @@ pub mod set_cookie;
 pub mod ticket;
 pub mod time;
 pub mod verdict;
+pub mod visit;
 
 /// Types generated from `proto/`: the at-rest records.
 #[expect(missing_docs, clippy::pedantic, reason = "generated")]

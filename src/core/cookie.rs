@@ -69,7 +69,8 @@ impl<'a> CookieText<'a> {
         if rest.is_empty() { Cut::Removed } else { Cut::Replaced(rest.join("; ")) }
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    /// All name/value pairs.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let joined = self.joined;
         self.lines.iter().flat_map(move |line| segments(line, joined)).map(|(_, segment)| pair(segment))
     }

@@ -26,9 +26,7 @@ use self::file::SharedFile;
 use self::leases::Leases;
 use self::rows::{Failure, Row, Rows};
 use self::writer::{Command, Durable, Writer};
-use super::{
-    IndexKey, LeaseOwner, NewSession, OnceKey, Replaced, SessionId, SessionStore, StoreError, Stored, Swap,
-};
+use super::{IndexKey, LeaseOwner, NewSession, OnceKey, Replaced, SessionId, SessionStore, StoreError, Stored, Swap};
 use crate::clock::SharedClock;
 use crate::core::time::Timestamp;
 

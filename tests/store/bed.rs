@@ -20,7 +20,7 @@ pub(crate) const SHORT: Duration = Duration::from_millis(300);
 /// An embedded store in a directory of its own.
 pub(crate) struct EmbeddedBed {
     pub(crate) store: SharedStore,
-    
+
     _directory: tempfile::TempDir,
 }
 

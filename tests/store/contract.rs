@@ -80,10 +80,8 @@ pub(crate) async fn replace_can_set_a_new_ttl(store: &SharedStore) {
 pub(crate) async fn of_many_racing_replaces_one_wins(store: &SharedStore) {
     let id = an_id();
     store.create(a_session(id, b"start", &[])).await.unwrap();
-    let outcomes = together(store, 20, move |store, n| async move {
-        store.replace(swap(id, 1, &[n])).await.unwrap()
-    })
-    .await;
+    let outcomes =
+        together(store, 20, move |store, n| async move { store.replace(swap(id, 1, &[n])).await.unwrap() }).await;
     let wins = outcomes.iter().filter(|outcome| **outcome == Replaced::Done(2)).count();
     let losses = outcomes.iter().filter(|outcome| **outcome == Replaced::Conflict(2)).count();
     assert_eq!((wins, losses), (1, 19));
@@ -300,8 +298,7 @@ pub(crate) async fn only_the_owner_releases_a_lease(store: &SharedStore) {
 
 pub(crate) async fn one_of_fifty_callers_claims(store: &SharedStore) {
     let key = a_once_key();
-    let claims =
-        together(store, 50, move |store, _| async move { store.claim_once(key, LONG).await.unwrap() }).await;
+    let claims = together(store, 50, move |store, _| async move { store.claim_once(key, LONG).await.unwrap() }).await;
     assert_eq!(claims.into_iter().filter(|first| *first).count(), 1);
     assert!(!store.claim_once(key, LONG).await.unwrap());
     assert!(store.claim_once(a_once_key(), LONG).await.unwrap());

@@ -1,6 +1,8 @@
 //! The store port's contract, run against every implementation, and what each implementation
 //! promises beyond it. Redis is a real server that each test starts for itself.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
 mod bed;
 mod contract;
 mod embedded;

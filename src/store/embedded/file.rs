@@ -78,9 +78,9 @@ impl SharedFile {
     ) -> Result<T, StoreError> {
         let guard = match self.database.try_read() {
             Ok(guard) => guard,
-            Err(_) => timeout(deadline, self.database.read())
-                .await
-                .map_err(|_| unavailable("the file is being compacted"))?,
+            Err(_) => {
+                timeout(deadline, self.database.read()).await.map_err(|_| unavailable("the file is being compacted"))?
+            }
         };
         let Some(database) = guard.as_ref() else { return Err(unavailable("the file is closed")) };
         snapshot(database, read).map_err(|failure| unavailable(&failure.to_string()))

@@ -182,12 +182,7 @@ impl<'txn> Rows<'txn> {
     }
 
     /// Tombstone and deletions stand in one transaction: nobody sees one without the other.
-    pub(super) fn end_all(
-        &mut self,
-        key: IndexKey,
-        tombstone: Row,
-        now: Timestamp,
-    ) -> Result<Vec<SessionId>, Failure> {
+    pub(super) fn end_all(&mut self, key: IndexKey, tombstone: Row, now: Timestamp) -> Result<Vec<SessionId>, Failure> {
         let stone = tombstone_key(key);
         let newer = live(&self.rows, &stone, now)?.is_none_or(|old| old.at <= tombstone.at);
         if newer {
