@@ -22,7 +22,6 @@ use crate::core::ticket::Ticket;
 use crate::oidc::Providers;
 use crate::store::SessionId;
 use crate::store::vault::{Vault, id_of};
-use crate::telemetry::context::beside;
 use crate::telemetry::metrics::Metrics;
 use flight::Flight;
 use patience::Patience;
@@ -104,10 +103,7 @@ impl Refresher {
         flights.insert(id, waiting.clone());
         drop(flights);
         let flight = Flight { refresher: Arc::clone(self), provider, ticket: ticket.clone(), id, held, sender };
-        let span = beside("refresh");
-        if !span.is_none() {
-            span.record("session.tag", id.tag());
-        }
+        let span = tracing::info_span!("refresh", session.tag = %id.tag(), outcome = tracing::field::Empty);
         self.tracker.spawn(flight.fly().instrument(span));
         Some(waiting)
     }

@@ -9,7 +9,6 @@ use tracing::Instrument;
 
 use crate::core::time::Timestamp;
 use crate::store::{SessionId, SharedStore};
-use crate::telemetry::context::beside;
 
 /// More touches than this are not run at once; a session left out is touched by its next request.
 const MAX_UNDER_WAY: usize = 1_000;
@@ -39,7 +38,7 @@ impl Touches {
             }
             touches.under_way().remove(&id);
         };
-        self.tracker.spawn(touch.instrument(beside("touch")));
+        self.tracker.spawn(touch.in_current_span());
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashSet<SessionId>> {

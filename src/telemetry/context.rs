@@ -99,33 +99,26 @@ impl Tracing {
         span
     }
 
+    /// The span of a refresh, which may outlive the check that began it: in the trace it is the check's child, but it
+    /// does not keep the check's span open. None when the check is not traced. Field to record later: `outcome`.
+    #[must_use]
+    pub fn refresh_span(&self, provider: &str) -> Span {
+        let current = self.current();
+        if current.is_none() {
+            return current;
+        }
+        let span =
+            info_span!(target: ROOT_TARGET, parent: None, "refresh", provider, outcome = Empty, session.tag = Empty);
+        // Fails only for a span that has begun; this one has not.
+        let _ = span.set_parent(current.context());
+        span
+    }
+
     /// The recorded span around the caller, if there is one.
     #[must_use]
     pub fn current(&self) -> Span {
         if self.sampler.is_some() { Span::current() } else { Span::none() }
     }
-}
-
-/// The span of work that may outlive the request that began it, such as a refresh: in the trace it is the request's
-/// child, but it does not keep the request's span open, as an ordinary child would. None where the caller is not traced.
-/// Fields to record later: `outcome`, `session.tag`.
-#[must_use]
-pub fn beside(name: &'static str) -> Span {
-    let current = Span::current();
-    if current.is_none() {
-        return current;
-    }
-    let span = info_span!(
-        target: ROOT_TARGET,
-        parent: None,
-        "beside",
-        otel.name = name,
-        outcome = Empty,
-        session.tag = Empty,
-    );
-    // Fails only for a span that has begun; this one has not.
-    let _ = span.set_parent(current.context());
-    span
 }
 
 /// Makes the span a child of a remote parent.

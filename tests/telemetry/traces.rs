@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use coatcheck::telemetry::TelemetryError;
-use coatcheck::telemetry::context::beside;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tonic::metadata::MetadataMap;
 
@@ -67,7 +66,7 @@ fn a_request_that_envoy_does_not_sample_makes_no_span_at_all() {
         assert!(tracing.current().is_none());
         let call = tracing::info_span!(target: "coatcheck::store", "redis load", otel.kind = "client");
         assert!(call.is_disabled(), "a call inside must not become a trace of its own");
-        assert!(beside("refresh").is_none());
+        assert!(tracing.refresh_span("main").is_none());
     });
     stage.telemetry.shutdown();
     assert!(collector.spans().is_empty());
@@ -88,7 +87,7 @@ fn calls_inside_a_check_are_its_children_and_a_refresh_does_not_keep_it_open() {
     let check = tracing.check_span(&metadata(ENVOY), None);
     let refresh = check.in_scope(|| {
         drop(tracing::info_span!(target: "coatcheck::store::observed", "store", otel.name = "redis load"));
-        beside("refresh")
+        tracing.refresh_span("main")
     });
     drop(check);
     let ended = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
