@@ -6,6 +6,9 @@
 mod bed;
 mod contract;
 mod embedded;
+mod redis;
+mod redis_access;
+mod server;
 
 /// Every case of the contract as a test of one implementation; `$bed` makes a fresh store.
 macro_rules! contract_for {
@@ -26,6 +29,7 @@ macro_rules! contract_for {
 macro_rules! contract_for_every_store {
     ($cases:tt) => {
         contract_for!(embedded_store, crate::bed::embedded, $cases);
+        contract_for!(redis_store, crate::bed::redis, $cases);
     };
 }
 
