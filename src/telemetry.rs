@@ -44,6 +44,7 @@ impl Telemetry {
         let style = Style::choose(config.log_format, terminal, env);
         let (telemetry, dispatch) = Self::build(config, env, style, std::io::stderr)?;
         tracing::dispatcher::set_global_default(dispatch).map_err(|_| TelemetryError::AlreadyStarted)?;
+        logs::tell_panics();
         Ok(telemetry)
     }
 

@@ -81,3 +81,13 @@ where
         Style::Coloured => lines.with_ansi(true).with_filter(filter).boxed(),
     }
 }
+
+/// From now on a panic is a line in the log, with its place but without its text: the standard library puts the
+/// value at hand into some of them (a string that was cut in the wrong place, an error that was unwrapped).
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        tracing::error!(thread, "panicked at {place}");
+    }));
+}
