@@ -22,6 +22,8 @@ import check
 from children import Children, Failed
 from stack import ROOT, Stack, free_port
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 WELCOME = """
   Open  {origin}
 
@@ -116,8 +118,15 @@ def run(options):
                 print(WELCOME.format(origin=stack.origin, folder=folder), flush=True)
                 watch(children)
         finally:
-            say("stopping", "")
+            say("stopping")
+            for name in STOP_SIGNALS:  # once is enough; stopping takes some seconds at most
+                signal.signal(name, signal.SIG_IGN)
             children.stop()
+
+
+def stop(number, _frame):
+    """Ctrl-C is how a demo ends, so that is no failure."""
+    sys.exit(0 if number == signal.SIGINT else 128 + number)
 
 
 def main():
@@ -126,11 +135,10 @@ def main():
     parser.add_argument("--port", type=int, default=8080, help="the public port (another one if it is taken)")
     parser.add_argument("--check", action="store_true", help="sign in and out by script, then stop")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for name in STOP_SIGNALS:
+        signal.signal(name, stop)
     try:
         run(options)
-    except KeyboardInterrupt:
-        print("  stopped")
     except Failed as failure:
         print(f"\n{failure}", file=sys.stderr)
         return 1

@@ -14,6 +14,7 @@ function show(title, facts, remark) {
   const parts = [heading, table];
   if (remark) parts.splice(1, 0, Object.assign(document.createElement('p'), { textContent: remark }));
   element('answer').replaceChildren(...parts);
+  element('answer').scrollIntoView({ block: 'nearest' });
 }
 
 /** GET as JSON; a network failure becomes an answer like any other. */
@@ -39,15 +40,19 @@ async function refreshStatus() {
 
 async function showSession() {
   const { status, body } = await refreshStatus();
-  show(`GET /auth/session → ${status}`, { ...body, ...body.claims, claims: Object.keys(body.claims ?? {}).join(', ') });
+  const { claims = {}, ...facts } = body;
+  for (const [name, value] of Object.entries(claims)) facts[`claim ${name}`] = value;
+  show(`GET /auth/session → ${status}`, facts);
 }
 
 async function callApi(path) {
   const { status, body } = await get(path);
   if (status !== 200) return show(`GET ${path} → ${status}`, body, 'The request did not reach the API.');
-  const token = body.access_token;
-  const facts = token ? { 'token id': token.jti, 'token expires in': `${Math.round(token.exp - Date.now() / 1000)} s` } : {};
-  return show(`GET ${path} → ${status}`, { ...facts, ...body.headers }, 'The API received these headers:');
+  const { access_token: token, headers: { authorization, cookie, ...others } } = body;
+  const facts = { authorization, cookie: cookie ?? '(none arrived)' };
+  if (token) Object.assign(facts, { 'token id': token.jti, 'token expires in': `${Math.round(token.exp - Date.now() / 1000)} s` });
+  const identityFirst = Object.entries(others).sort(([a], [b]) => b.startsWith('x-user-') - a.startsWith('x-user-'));
+  return show(`GET ${path} → ${status}`, { ...facts, ...Object.fromEntries(identityFirst) }, 'What the API received:');
 }
 
 function showBrowser() {
