@@ -85,8 +85,7 @@ fn is_trusted(origin: &str, app: &App) -> bool {
 /// Scheme, host and port of an URL.
 fn origin_of(url: &str) -> &str {
     let start = url.find("://").map_or(url.len(), |at| at + 3);
-    let end =
-        url.get(start..).and_then(|rest| rest.find(['/', '?', '#', '\\'])).map_or(url.len(), |at| start + at);
+    let end = url.get(start..).and_then(|rest| rest.find(['/', '?', '#', '\\'])).map_or(url.len(), |at| start + at);
     url.get(..end).unwrap_or_default()
 }
 
