@@ -323,7 +323,6 @@ async fn the_session_route_tells_a_page_who_is_signed_in_and_no_more() {
         .forcing_cookies();
     let foreign = browser.send(cross).await;
     assert!(foreign.header("access-control-allow-origin").is_none());
-    assert!(foreign.status == 403 || foreign.json()["authenticated"] == false, "{}", foreign.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
