@@ -23,6 +23,7 @@ mod registration;
 mod token;
 mod userinfo;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -34,6 +35,29 @@ use crate::core::time::Timestamp;
 
 /// A provider shared by all flows of a process.
 pub type SharedProvider = Arc<dyn Provider>;
+
+/// The providers of a process by their configured names.
+#[derive(Clone, Default)]
+pub struct Providers(Arc<HashMap<Arc<str>, SharedProvider>>);
+
+impl Providers {
+    /// Takes providers with distinct names; `config` made sure of that.
+    #[must_use]
+    pub fn new(providers: Vec<SharedProvider>) -> Self {
+        Self(Arc::new(providers.into_iter().map(|provider| (Arc::from(provider.name()), provider)).collect()))
+    }
+
+    /// By configured name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&SharedProvider> {
+        self.0.get(name)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &SharedProvider> {
+        self.0.values()
+    }
+}
 
 /// An OpenID provider together with our registration there.
 #[async_trait]
