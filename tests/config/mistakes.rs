@@ -160,6 +160,7 @@ fn stores_and_keys() {
     table(&[
         ("store: { kind: redis, url: redis://localhost }", &format!("keys: {keys}")),
         ("store: { url: redis://localhost }", "store.url: only with `kind: redis`: set it, or remove this key"),
+        ("store: { path: /nonexistent/a.db }", "store.path: /nonexistent is not a directory: make it first"),
         ("store: { path: \"\" }", "store.path: is empty: name a file"),
         ("keys: [ { id: 1, file: client } ]", &format!("keys[0].file: {key}")),
         ("keys: [ { id: 1, value: QUJD } ]", &format!("keys[0].value: {key}")),
@@ -298,6 +299,10 @@ fn what_is_doubtful_is_a_warning() {
             "csrf.enabled: the CSRF defence is off: any site can send requests with the user's session",
         ),
         ("rules: [ { paths: [/**] }, { paths: [/a] } ]", "rules[1]: never used: rules[0] takes every path"),
+        (
+            "rules: [ { paths: [/authors, /auth/x] } ]",
+            "rules[0].paths[1]: never used: everything below /auth is answered by the login routes",
+        ),
     ];
     for (keys, warning) in cases {
         let yaml = format!("{}\n{PROVIDERS}", app(keys));

@@ -48,6 +48,7 @@ fn app(raw: RawApp, origins: Option<Vec<Origin>>, known: &Known<'_>, at: &Scope<
     let name = raw.name.and_then(|text| at.key("name").check(value::name(&text)));
     let provider = raw.provider.and_then(|text| provider(text, known, &at.key("provider")));
     let upstream = upstream(raw.upstream, &at.key("upstream"));
+    rules::warn_of_login_routes(&raw.rules, &raw.login.prefix, &at.key("rules"));
     let default_policy = rules::policy(raw.rules, &at.key("rules"));
     let policies = rules::policies(raw.policies, &at.key("policies"));
     let cookie = cookie(&raw.cookie, &at.key("cookie"));

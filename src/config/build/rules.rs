@@ -90,6 +90,18 @@ fn text(value: ClaimValue) -> String {
     }
 }
 
+/// Warns of rules for paths that the login routes answer themselves: a rule there protects or opens nothing.
+pub(super) fn warn_of_login_routes(rules: &[RawRule], prefix: &str, at: &Scope<'_>) {
+    for (index, rule) in rules.iter().enumerate() {
+        let at = at.item(index).key("paths");
+        for (index, path) in rule.paths.iter().flatten().enumerate() {
+            if path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                at.item(index).warn(format!("never used: everything below {prefix} is answered by the login routes"));
+            }
+        }
+    }
+}
+
 /// Warns of a rule that an earlier one for everything hides.
 fn warn_of_shadows(rules: &[RawRule], at: &Scope<'_>) {
     let takes_all = |rule: &RawRule| {
