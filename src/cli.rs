@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
 
 fn serve(file: &ConfigFile, environment: &dyn Environment) -> ExitCode {
     let Some((config, warnings)) = load(file, environment) else { return ExitCode::FAILURE };
-    match coatcheck::app::serve(config, warnings) {
+    match coatcheck::app::serve(config, &warnings, environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format_args!("coatcheck: {error:#}"));

@@ -5,7 +5,6 @@ use std::fmt::{self, Formatter};
 use coatcheck::config::{Address, Config, Listen, ProviderConfig, RedisConfig, StoreConfig, key_path};
 use coatcheck::core::app::{App, Authorization, Origin, SameSite};
 use coatcheck::core::keyring::{Keyring, ServerKey};
-use coatcheck::core::path::Pattern;
 use coatcheck::core::policy::{Demand, Policy, Rule};
 
 /// A configuration, outlined.
@@ -137,7 +136,7 @@ fn policy(policy: &Policy, f: &mut Formatter<'_>) -> fmt::Result {
 }
 
 fn rule(number: usize, rule: &Rule, f: &mut Formatter<'_>) -> fmt::Result {
-    let paths = texts(rule.paths.iter().map(Pattern::as_str));
+    let paths = rule.paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let methods = if rule.methods.is_empty() { String::new() } else { format!("{} ", rule.methods.join(", ")) };
     write!(f, "    {number}. {methods}{paths}: ")?;
     match &rule.demand {

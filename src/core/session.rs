@@ -25,6 +25,8 @@ pub struct Session {
     pub claims: Claims,
     /// When the user signed in.
     pub created: Timestamp,
+    /// When the tokens were obtained: at login, then at each refresh.
+    pub obtained: Timestamp,
     /// The end, whatever happens (absolute lifetime).
     pub expires: Timestamp,
     /// What the session is bound to.

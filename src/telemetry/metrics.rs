@@ -46,6 +46,11 @@ enum Kind {
     Seconds,
 }
 
+/// The names of all metrics.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    DESCRIPTIONS.iter().map(|(name, _, _)| *name)
+}
+
 /// Registers and renders. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -90,13 +95,11 @@ impl Metrics {
     }
 
     /// `coatcheck_decisions_total{app,decision,reason}`.
-    #[must_use]
     pub fn decision(&self, app: &str, decision: &'static str, reason: &'static str) -> Counter {
         self.counter(DECISIONS, vec![label("app", app), Label::new("decision", decision), Label::new("reason", reason)])
     }
 
     /// `coatcheck_check_duration_seconds`.
-    #[must_use]
     pub fn check_duration(&self) -> Histogram {
         self.histogram(CHECK_SECONDS, Vec::new())
     }
@@ -107,13 +110,11 @@ impl Metrics {
     }
 
     /// `coatcheck_store_duration_seconds{operation}`.
-    #[must_use]
     pub fn store_duration(&self, operation: &'static str) -> Histogram {
         self.histogram(STORE_SECONDS, vec![Label::new("operation", operation)])
     }
 
     /// `coatcheck_store_errors_total{operation}`.
-    #[must_use]
     pub fn store_error(&self, operation: &'static str) -> Counter {
         self.counter(STORE_ERRORS, vec![Label::new("operation", operation)])
     }
@@ -151,7 +152,6 @@ impl Metrics {
     }
 
     /// `coatcheck_ready`.
-    #[must_use]
     pub fn ready(&self) -> Gauge {
         self.recorder.register_gauge(&Key::from_name(READY), &metadata())
     }

@@ -1,0 +1,59 @@
+//! Why there is no connection, for those who wait for one: the pool itself would let them wait until
+//! its timeout, and keep the reason to itself.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use redis::RedisError;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::fault;
+use crate::store::StoreError;
+
+/// The last failure to connect, until one succeeds.
+#[derive(Default)]
+pub(super) struct Outage {
+    reason: Mutex<Option<StoreError>>,
+    news: Notify,
+}
+
+impl Outage {
+    /// Ends when an attempt to connect fails after this call.
+    pub(super) fn next(&self) -> Notified<'_> {
+        self.news.notified()
+    }
+
+    /// What to tell a caller that got no connection.
+    pub(super) fn reason(&self) -> StoreError {
+        match self.lock().as_ref() {
+            Some(StoreError::Refused(text)) => StoreError::Refused(text.clone()),
+            Some(StoreError::Unavailable(text)) => StoreError::Unavailable(text.clone()),
+            None => StoreError::Unavailable("no connection in time".to_owned()),
+        }
+    }
+
+    /// An attempt failed. Logged when the outage begins, not for each attempt.
+    pub(super) fn failed(&self, error: &RedisError) {
+        let reason = fault::store_error(error);
+        {
+            let mut last = self.lock();
+            if last.is_none() {
+                tracing::warn!(error = %reason, "cannot connect to Redis");
+            }
+            *last = Some(reason);
+        }
+        self.news.notify_waiters();
+    }
+
+    /// An attempt succeeded.
+    pub(super) fn over(&self) {
+        if self.lock().take().is_some() {
+            tracing::info!("connected to Redis again");
+        }
+    }
+
+    /// No code that holds the lock can leave the reason half written.
+    fn lock(&self) -> MutexGuard<'_, Option<StoreError>> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
