@@ -110,10 +110,10 @@ impl Inner {
         let budget = timeout::of(metadata).unwrap_or(DEFAULT_BUDGET);
         let deadline = Instant::now() + budget.saturating_sub(MARGIN.min(budget / 4));
         let Ok(request) = decode::request(message) else {
-            return answer::refused(&HttpRequest::default(), 400, Reason::Malformed);
+            return self.checker.settle(answer::refused(&HttpRequest::default(), 400, Reason::Malformed));
         };
         let Ok(_slot) = self.slots.try_acquire() else {
-            return answer::retry_later(&request, Reason::Overload);
+            return self.checker.settle(answer::retry_later(&request, Reason::Overload));
         };
         let span = self.tracing.check_span(metadata, request.headers.single("traceparent"));
         self.checker.check(&request, deadline).instrument(span).await

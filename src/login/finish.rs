@@ -187,8 +187,7 @@ impl Login {
         };
         let who = provider.redeem(redemption).await.map_err(Refusal::Provider)?;
         let session = self.session(visit, who);
-        let hint = client_hint(visit.user_agent(), visit.request.client);
-        let created = self.vault.create(&session, app.session.idle, &hint, attempt.created).await;
+        let created = self.vault.create(&session, app.session.idle, attempt.created).await;
         created.map_err(Refusal::Lost)?.ok_or(Refusal::Ended)
     }
 
@@ -205,6 +204,7 @@ impl Login {
             expires: now + visit.app.session.absolute,
             binding: visit.binding(),
             auth_time: who.auth_time,
+            client_hint: client_hint(visit.user_agent(), visit.request.client),
         }
     }
 
