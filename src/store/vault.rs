@@ -10,7 +10,7 @@ use prost::Message;
 use super::{IndexKey, IndexKind, NewSession, Replaced, SessionId, SharedStore, StoreError, Stored, Swap};
 use crate::clock::{SharedClock, random};
 use crate::core::keyring::{Keyring, ServerKey};
-use crate::core::seal::{Bound, Sealer, session_id};
+use crate::core::seal::{Bound, Sealer};
 use crate::core::session::{Generation, Held, Identity, Session};
 use crate::core::ticket::Ticket;
 use crate::core::time::Timestamp;
@@ -165,7 +165,7 @@ impl Vault {
 /// The store's key of a ticket's session.
 #[must_use]
 pub fn id_of(ticket: &Ticket) -> SessionId {
-    SessionId(session_id(ticket))
+    SessionId(ticket.session_id())
 }
 
 /// Where a session is listed: under its user, and under its session at the provider.
