@@ -19,6 +19,7 @@ use axum::response::Response;
 use http::header::{ALLOW, COOKIE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Method};
+use tracing::Instrument;
 
 use crate::clock::SharedClock;
 use crate::core::app::{App, Apps, Origin};
@@ -30,6 +31,7 @@ use crate::core::visit::Visit;
 use crate::login::Login;
 use crate::logout::Logout;
 use crate::store::vault::Vault;
+use crate::telemetry::context::Tracing;
 use crate::telemetry::metrics::Metrics;
 use respond::Answer;
 
@@ -50,6 +52,8 @@ pub struct Web {
     pub clock: SharedClock,
     /// Counters.
     pub metrics: Metrics,
+    /// Makes the spans of routes.
+    pub tracing: Tracing,
 }
 
 /// The routes of all apps. Everything goes through one function, because prefixes differ from app to app.
@@ -68,14 +72,21 @@ enum Route {
 }
 
 impl Route {
+    const ALL: [Self; 5] = [Self::Login, Self::Callback, Self::Logout, Self::LoggedOut, Self::Session];
+
     fn of(path: &str, app: &App) -> Option<Self> {
-        match path.strip_prefix(app.login.prefix.as_str())? {
-            "/login" => Some(Self::Login),
-            "/callback" => Some(Self::Callback),
-            "/logout" => Some(Self::Logout),
-            "/logout/done" => Some(Self::LoggedOut),
-            "/session" => Some(Self::Session),
-            _ => None,
+        let rest = path.strip_prefix(app.login.prefix.as_str())?;
+        Self::ALL.into_iter().find(|route| route.path() == rest)
+    }
+
+    /// Below the app's prefix.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Login => "/login",
+            Self::Callback => "/callback",
+            Self::Logout => "/logout",
+            Self::LoggedOut => "/logout/done",
+            Self::Session => "/session",
         }
     }
 
@@ -109,6 +120,17 @@ async fn answer(web: &Web, visit: &Visit<'_>, parts: &Parts, body: Body) -> Answ
     if !route.allow().split(", ").any(|method| method == parts.method.as_str()) {
         return Answer::told(visit, &Notice::METHOD_NOT_ALLOWED, Some("/")).header(ALLOW, route.allow());
     }
+    let span = web.tracing.route_span(&parts.headers, &parts.method, parts.uri.path());
+    if span.is_none() {
+        return routed(web, visit, parts, body, route).await;
+    }
+    span.record("app", &*visit.app.name);
+    let answer = routed(web, visit, parts, body, route).instrument(span.clone()).await;
+    span.record("http.response.status_code", answer.status());
+    answer
+}
+
+async fn routed(web: &Web, visit: &Visit<'_>, parts: &Parts, body: Body, route: Route) -> Answer {
     if to_bytes(body, BODY_LIMIT).await.is_err() {
         return Answer::told(visit, &Notice::TOO_LARGE, None);
     }

@@ -83,6 +83,7 @@ impl Parts {
             vault,
             clock,
             metrics: metrics.clone(),
+            tracing: tracing.clone(),
         });
         let readiness = Readiness::new(probe::parts(&providers), metrics.ready());
         Ok(Self { checker, web, store, providers, readiness, metrics, tracker, adapter })

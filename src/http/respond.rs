@@ -85,6 +85,11 @@ impl Answer {
         Self { policy, ..self }
     }
 
+    /// The HTTP status.
+    pub(super) const fn status(&self) -> u16 {
+        self.status
+    }
+
     /// For `HEAD`.
     pub(super) fn without_body(self) -> Self {
         Self { body: String::new(), ..self }

@@ -199,8 +199,8 @@ async fn harm(stack: &Stack, key: &str, damage: &str) {
         "empty" => Vec::new(),
         "flipped" => {
             let mut bytes = original.clone();
-            let last = bytes.len() - 3;
-            bytes[last] ^= 1;
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
             bytes
         }
         "junk" => vec![0xff; original.len()],

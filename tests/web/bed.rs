@@ -25,6 +25,7 @@ use coatcheck::store::vault::Vault;
 use coatcheck::store::{
     IndexKey, LeaseOwner, NewSession, OnceKey, Replaced, SessionId, SessionStore, SharedStore, StoreError, Stored, Swap,
 };
+use coatcheck::telemetry::context::Tracing;
 use coatcheck::telemetry::metrics::Metrics;
 use secrecy::ExposeSecret;
 use tokio_util::task::TaskTracker;
@@ -83,6 +84,7 @@ impl Bed {
             vault: vault.clone(),
             clock: shared_clock,
             metrics: metrics.clone(),
+            tracing: Tracing::off(),
         }));
         Self { router, provider, store, clock, vault, metrics, tasks, _directory: directory }
     }

@@ -98,6 +98,7 @@ pub(in crate::config) struct Rule {
     pub(in crate::config) session: Need,
     /// Claims the session must hold, all of them; of each claim any of the values. Only with `session: required`.
     #[serde(default)]
+    #[schemars(extend("minProperties" = 1))]
     pub(in crate::config) claims: BTreeMap<String, OneOrMany<ClaimValue>>,
 }
 
