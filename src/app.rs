@@ -1,1 +1,145 @@
-//! Stub.
+//! The one place where parts meet. `bind` fails the start, `run` owns every task.
+
+mod listen;
+mod parts;
+mod servers;
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use self::listen::Listener;
+use self::parts::Parts;
+use crate::admin::probe;
+use crate::config::{Config, Environment, ShutdownConfig, Warnings};
+use crate::telemetry::Telemetry;
+use crate::telemetry::context::Tracing;
+use crate::telemetry::metrics::Metrics;
+use crate::{admin, http};
+
+/// How often histograms are kept from growing between scrapes.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Serves until the process is told to stop (SIGTERM, SIGINT).
+pub fn serve(config: Config, warnings: &Warnings, environment: &dyn Environment) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&config.telemetry, &|name| environment.var(name))?;
+    for warning in warnings.iter() {
+        tracing::warn!("{warning}");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
+    let tracing = telemetry.tracing();
+    let outcome = runtime.block_on(async move {
+        let stopped = shutdown_signal()?;
+        App::bind(config, tracing).await?.run(stopped).await
+    });
+    if let Err(error) = &outcome {
+        tracing::error!(error = format!("{error:#}"), "stopped");
+    }
+    // Flights that outlived the shutdown limit end here.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    telemetry.shutdown();
+    outcome
+}
+
+/// A process that is bound but does not serve yet.
+pub struct App {
+    listeners: Listeners,
+    parts: Parts,
+    tracing: Tracing,
+    shutdown: ShutdownConfig,
+}
+
+struct Listeners {
+    grpc: Listener,
+    http: Listener,
+    admin: Listener,
+}
+
+impl App {
+    /// Opens the store's file, builds all parts, binds all addresses. Peers need not be reachable.
+    pub async fn bind(config: Config, tracing: Tracing) -> anyhow::Result<Self> {
+        let (listen, shutdown) = (config.listen.clone(), config.shutdown.clone());
+        let parts = Parts::build(config, &tracing)?;
+        let listeners = Listeners {
+            grpc: Listener::bind("grpc", &listen.grpc).await?,
+            http: Listener::bind("http", &listen.http).await?,
+            admin: Listener::bind("admin", &listen.admin).await?,
+        };
+        Ok(Self { listeners, parts, tracing, shutdown })
+    }
+
+    /// Serves until `stopped`, then drains: not ready, wait, no new work, finish what is under way. The end of any
+    /// task ends the process.
+    pub async fn run(self, stopped: impl Future<Output = &'static str>) -> anyhow::Result<()> {
+        let Self { listeners, parts, tracing, shutdown } = self;
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let checks = (parts.checker.clone(), tracing);
+        tasks.spawn(servers::grpc(listeners.grpc, checks, parts.readiness.clone(), stop.clone()));
+        tasks.spawn(servers::http(listeners.http, http::router(parts.web.clone()), stop.clone()));
+        let admin = admin::router(parts.readiness.clone(), parts.metrics.clone());
+        // Answers until the very end, so that a probe sees why we are not ready.
+        let admin_stop = CancellationToken::new();
+        tasks.spawn(servers::http(listeners.admin, admin, admin_stop.clone()));
+        let mut helpers = JoinSet::new();
+        helpers.spawn(probe::watch(parts.readiness.clone(), parts.store.clone(), parts.providers.clone()));
+        helpers.spawn(upkeep(parts.metrics.clone()));
+        let why = tokio::select! {
+            why = stopped => why,
+            Some(ended) = tasks.join_next() => {
+                ended.context("a server panicked")??;
+                anyhow::bail!("a server ended by itself");
+            }
+            Some(_) = helpers.join_next() => anyhow::bail!("a helper task ended by itself"),
+        };
+        tracing::info!(why, drain_delay_ms = shutdown.drain_delay.as_millis(), "draining");
+        parts.readiness.drain();
+        sleep(shutdown.drain_delay).await;
+        let limit = Instant::now() + shutdown.timeout;
+        stop.cancel();
+        let drained = timeout_at(limit, async {
+            while tasks.len() > 1 {
+                tasks.join_next().await;
+            }
+            // Refreshes under way store what the provider rotated.
+            parts.tracker.close();
+            parts.tracker.wait().await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!(
+                left = parts.tracker.len(),
+                "the shutdown limit ended connections or refreshes that were under way"
+            );
+        }
+        admin_stop.cancel();
+        parts.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn upkeep(metrics: Metrics) {
+    let mut beat = interval(UPKEEP);
+    loop {
+        beat.tick().await;
+        metrics.upkeep();
+    }
+}
+
+/// SIGTERM (Kubernetes, systemd) or SIGINT (a person).
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}

@@ -1,1 +1,226 @@
-//! Stub.
+//! The check: from a request to a verdict, with the store and the refresh between the pure steps.
+//!
+//! Nothing that must finish runs in this future: Envoy may drop it at any moment.
+
+mod touch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, Histogram};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+use tracing::Span;
+
+use crate::clock::SharedClock;
+use crate::core::answer;
+use crate::core::app::Apps;
+use crate::core::decide::{self, Class, Decision, Guarded, Outcome, TicketRefusal};
+use crate::core::request::Request;
+use crate::core::session::Held;
+use crate::core::verdict::{Reason, Verdict};
+use crate::refresh::Refresher;
+use crate::store::vault::{Vault, id_of};
+use crate::telemetry::metrics::Metrics;
+use touch::Touches;
+
+/// The label of requests that are no app's.
+const NO_APP: &str = "";
+
+/// Checks requests. Shared by all connections of a process.
+pub struct Checker {
+    apps: Arc<Apps>,
+    vault: Arc<Vault>,
+    refresher: Arc<Refresher>,
+    clock: SharedClock,
+    touches: Arc<Touches>,
+    metrics: Metrics,
+    decisions: HashMap<Arc<str>, Vec<Counter>>,
+    duration: Histogram,
+}
+
+/// What a checker works with.
+pub struct Parts {
+    /// The protected sites.
+    pub apps: Arc<Apps>,
+    /// Where sessions are read.
+    pub vault: Arc<Vault>,
+    /// Who refreshes them.
+    pub refresher: Arc<Refresher>,
+    /// The time.
+    pub clock: SharedClock,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Owns the idle touches that run beside the checks.
+    pub tracker: TaskTracker,
+}
+
+impl Checker {
+    /// A checker with its counters at zero.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { apps, vault, refresher, clock, metrics, tracker } = parts;
+        let counters = |app: &str| {
+            Reason::ALL.iter().map(|reason| metrics.decision(app, reason.decision(), reason.as_str())).collect()
+        };
+        let mut decisions: HashMap<Arc<str>, Vec<Counter>> =
+            apps.iter().map(|app| (Arc::clone(&app.name), counters(&app.name))).collect();
+        decisions.insert(Arc::from(NO_APP), counters(NO_APP));
+        let touches = Touches::new(Arc::clone(vault.store()), tracker);
+        let duration = metrics.check_duration();
+        Self { apps, vault, refresher, clock, touches, metrics, decisions, duration }
+    }
+
+    /// Answers one request by `deadline`, a little before Envoy gives up.
+    pub async fn check(&self, request: &Request<'_>, deadline: Instant) -> Verdict {
+        let began = Instant::now();
+        let (app, verdict) = match decide::classify(request, &self.apps, self.vault.keyring()) {
+            Class::Settled { app, verdict, refused } => {
+                self.count_refused_ticket(refused);
+                (app, verdict)
+            }
+            Class::Guarded(guarded) => {
+                let verdict = self.check_guarded(request, &guarded, deadline).await;
+                (Some(guarded.app), verdict)
+            }
+        };
+        self.duration.record(began.elapsed());
+        self.tell(app.as_ref().map_or(NO_APP, |app| &app.name), verdict.reason());
+        verdict
+    }
+
+    /// Counts and tells an answer that was settled before the request could be looked at.
+    #[must_use]
+    pub fn settle(&self, verdict: Verdict) -> Verdict {
+        self.tell(NO_APP, verdict.reason());
+        verdict
+    }
+
+    async fn check_guarded(&self, request: &Request<'_>, guarded: &Guarded, deadline: Instant) -> Verdict {
+        let Some(held) = self.load(guarded, deadline).await else {
+            return answer::retry_later(request, Reason::Store);
+        };
+        let id = id_of(&guarded.ticket);
+        Span::current().record("session.tag", tracing::field::display(LazyTag(id)));
+        let jitter = f64::from(id.0.first().copied().unwrap_or_default()) / 255.0;
+        let now = self.clock.now();
+        if held.as_ref().is_some_and(|held| decide::tells_bind_mismatch(request, &guarded.app, &held.session)) {
+            self.metrics.bind_mismatch(&guarded.app.name);
+            tracing::warn!(app = %guarded.app.name, session.tag = %id.tag(), "a session is used by another browser than it began in");
+        }
+        match (decide::decide(request, guarded, held.as_ref(), now, jitter), held) {
+            (Decision::Settled(verdict), held) => {
+                self.touch(&verdict, guarded, held.as_ref());
+                verdict
+            }
+            (Decision::RefreshBeside(verdict), held) => {
+                self.touch(&verdict, guarded, held.as_ref());
+                if let Some(held) = held {
+                    self.refresher.beside(&guarded.ticket, held);
+                }
+                verdict
+            }
+            (Decision::Refresh, held) => self.refresh(request, guarded, held, deadline).await,
+        }
+    }
+
+    /// `None`: the store does not answer. Tokens that the store has not taken yet are served from memory.
+    async fn load(&self, guarded: &Guarded, deadline: Instant) -> Option<Option<Held>> {
+        let opened = timeout_at(deadline, self.vault.open(&guarded.ticket, &guarded.app.name)).await;
+        match opened {
+            Ok(Ok(held)) => Some(held),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a session could not be read");
+                self.refresher.unsaved(&guarded.ticket).map(|held| Some(Held::clone(&held)))
+            }
+            Err(_elapsed) => self.refresher.unsaved(&guarded.ticket).map(|held| Some(Held::clone(&held))),
+        }
+    }
+
+    async fn refresh(
+        &self,
+        request: &Request<'_>,
+        guarded: &Guarded,
+        held: Option<Held>,
+        deadline: Instant,
+    ) -> Verdict {
+        let Some(held) = held else { return answer::retry_later(request, Reason::Provider) };
+        // An elapsed deadline drops the waiting, not the flight.
+        let outcome = timeout_at(deadline, self.refresher.once(&guarded.ticket, held)).await.unwrap_or(Outcome::Later);
+        let verdict = decide::conclude(request, guarded, &outcome, self.clock.now());
+        if let Outcome::Refreshed(held) = &outcome {
+            self.touch(&verdict, guarded, Some(held));
+        }
+        verdict
+    }
+
+    /// Records the use of a session, coarsely.
+    fn touch(&self, verdict: &Verdict, guarded: &Guarded, held: Option<&Held>) {
+        let (Some(held), Reason::Session) = (held, verdict.reason()) else { return };
+        let now = self.clock.now();
+        let idle = guarded.app.session.idle;
+        if now.since(held.last_seen) >= touch_interval(idle) {
+            self.touches.touch(id_of(&guarded.ticket), now, decide::idle_ttl(&held.session, idle, now));
+        }
+    }
+
+    fn count_refused_ticket(&self, refused: Option<TicketRefusal>) {
+        match refused {
+            Some(TicketRefusal::Malformed) => self.metrics.ticket_refused("malformed"),
+            Some(TicketRefusal::Ambiguous) => self.metrics.ticket_refused("ambiguous"),
+            None => {}
+        }
+    }
+
+    /// Metric, span and log of a decision, once, at the boundary. Failed authorisations of signed-in people and
+    /// misdirected requests are worth a line; anonymous traffic is not.
+    fn tell(&self, app: &str, reason: Reason) {
+        let counters = self.decisions.get(app);
+        let at = Reason::ALL.iter().position(|known| *known == reason);
+        if let Some(counter) = at.and_then(|at| counters.and_then(|counters| counters.get(at))) {
+            counter.increment(1);
+        }
+        let span = Span::current();
+        span.record("app", app);
+        span.record("decision", reason.decision());
+        span.record("reason", reason.as_str());
+        match reason {
+            Reason::Csrf | Reason::Claims | Reason::BindMismatch | Reason::UnknownApp | Reason::UnknownPolicy => {
+                tracing::info!(app, decision = reason.decision(), reason = reason.as_str(), "a request was refused");
+            }
+            Reason::Store | Reason::Provider | Reason::Overload => {
+                tracing::warn!(
+                    app,
+                    decision = reason.decision(),
+                    reason = reason.as_str(),
+                    "a request was put off with 503"
+                );
+            }
+            Reason::Session
+            | Reason::Public
+            | Reason::Preflight
+            | Reason::Anonymous
+            | Reason::NoSession
+            | Reason::Bounce
+            | Reason::Ended
+            | Reason::Malformed => {
+                tracing::debug!(app, decision = reason.decision(), reason = reason.as_str(), "checked");
+            }
+        }
+    }
+}
+
+/// Hashes the id only when a span wants it.
+struct LazyTag(crate::store::SessionId);
+
+impl std::fmt::Display for LazyTag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.tag())
+    }
+}
+
+/// A use is written at most once per tenth of the idle lifetime, and at most once a minute.
+fn touch_interval(idle: Duration) -> Duration {
+    (idle / 10).min(Duration::from_secs(60))
+}

@@ -3,6 +3,16 @@
 //! `raw` is what a person writes (serde, unknown keys fatal); this file holds what the rest of the
 //! program gets: values that cannot be wrong any more.
 
+mod build;
+mod keys;
+mod raw;
+mod report;
+mod schema;
+mod shape;
+mod source;
+mod tree;
+mod value;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +21,12 @@ use secrecy::SecretString;
 
 use crate::core::app::Apps;
 use crate::core::keyring::Keyring;
+
+pub use build::load;
+pub use keys::{KeyFileError, embedded_key, generate as generate_key, key_path};
+pub use report::{ConfigErrors, Finding, Warnings};
+pub use schema::schema;
+pub use source::{Environment, ProcessEnvironment};
 
 /// Everything `serve` needs.
 #[derive(Debug)]
@@ -29,6 +45,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// How to stop.
     pub shutdown: ShutdownConfig,
+    /// Every file this was read from, the configuration itself included: what to watch for a reload.
+    pub files: Vec<PathBuf>,
 }
 
 /// Where to listen.

@@ -6,12 +6,18 @@
 pub mod answer;
 pub mod app;
 pub mod attempt;
+pub mod binding;
+pub mod callback;
 pub mod claims;
+pub mod client;
 pub mod cookie;
 pub mod csrf;
 pub mod decide;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod grant;
 pub mod keyring;
+pub mod page;
 pub mod path;
 pub mod policy;
 pub mod record;
@@ -19,9 +25,11 @@ pub mod request;
 pub mod return_to;
 pub mod seal;
 pub mod session;
+pub mod set_cookie;
 pub mod ticket;
 pub mod time;
 pub mod verdict;
+pub mod visit;
 
 /// Types generated from `proto/`: the at-rest records.
 #[expect(missing_docs, clippy::pedantic, reason = "generated")]

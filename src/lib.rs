@@ -8,6 +8,7 @@
 //! main → app → edges (grpc, http) → flows (check, refresh, login, logout) → ports (store, oidc) → core
 //! ```
 
+pub mod admin;
 pub mod app;
 pub mod check;
 pub mod clock;

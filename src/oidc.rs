@@ -11,8 +11,19 @@
 //! * **Lazy.** Discovery happens on first use and is kept; a provider that is down at start costs nothing but
 //!   the requests that need it.
 
+mod browser;
 pub mod client;
+mod discovery;
+mod http;
+mod id_token;
+mod jwks;
+mod kept;
+mod refusal;
+mod registration;
+mod token;
+mod userinfo;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,6 +35,29 @@ use crate::core::time::Timestamp;
 
 /// A provider shared by all flows of a process.
 pub type SharedProvider = Arc<dyn Provider>;
+
+/// The providers of a process by their configured names.
+#[derive(Clone, Default)]
+pub struct Providers(Arc<HashMap<Arc<str>, SharedProvider>>);
+
+impl Providers {
+    /// Takes providers with distinct names; `config` made sure of that.
+    #[must_use]
+    pub fn new(providers: Vec<SharedProvider>) -> Self {
+        Self(Arc::new(providers.into_iter().map(|provider| (Arc::from(provider.name()), provider)).collect()))
+    }
+
+    /// By configured name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&SharedProvider> {
+        self.0.get(name)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &SharedProvider> {
+        self.0.values()
+    }
+}
 
 /// An OpenID provider together with our registration there.
 #[async_trait]
@@ -162,7 +196,7 @@ pub struct EndSession {
 }
 
 /// What went wrong at the provider. Each variant is a different reaction.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ProviderError {
     /// No answer in time, no connection, 5xx, 429: try again later.
     #[error("the provider does not answer: {0}")]

@@ -14,6 +14,7 @@
 //! The coherent near cache will be one more implementation that wraps another.
 
 pub mod embedded;
+pub mod observed;
 pub mod redis;
 pub mod vault;
 

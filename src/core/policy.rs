@@ -51,6 +51,12 @@ impl Policy {
         Self { rules }
     }
 
+    /// The rules, first match first.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// What the policy asks of a request: for an ambiguous target the strictest of all readings, and
     /// never less than a session.
     #[must_use]

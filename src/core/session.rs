@@ -25,12 +25,16 @@ pub struct Session {
     pub claims: Claims,
     /// When the user signed in.
     pub created: Timestamp,
+    /// When the tokens were obtained: at login, then at each refresh.
+    pub obtained: Timestamp,
     /// The end, whatever happens (absolute lifetime).
     pub expires: Timestamp,
     /// What the session is bound to.
     pub binding: Binding,
     /// `auth_time` of the ID token, in seconds since the epoch.
     pub auth_time: Option<u64>,
+    /// Browser family and address prefix at login, by which people recognise a session in a list.
+    pub client_hint: String,
 }
 
 /// Who is signed in: (issuer, subject) is the identity, never an e-mail address.

@@ -1,0 +1,50 @@
+# The only entry: CI runs the same words. `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit browser peers envoy lint doc bench clean
+
+STORE ?= embedded
+PORT ?= 8080
+
+# cargo-nextest where it is installed, plain cargo test otherwise.
+CARGO_TEST := $(if $(shell command -v cargo-nextest 2>/dev/null),cargo nextest run --no-fail-fast,cargo test --no-fail-fast)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## everything on this machine behind one URL (STORE=redis: two replicas on Redis; PORT=n; CHECK=1: sign in and out by script)
+	@tests/install.sh check
+	@python3 tests/demo/run.py --store $(STORE) --port $(PORT) $(if $(CHECK),--check)
+
+test: peers unit browser ## install the peers, then all tests: unit, contract, end-to-end, browser, demo
+	python3 tests/demo/run.py --check
+	python3 tests/demo/run.py --check --store redis
+
+unit: peers ## the Rust tests only (end-to-end ones included)
+	cargo build --bin coatcheck
+	$(CARGO_TEST)
+
+browser: peers ## the tests in JavaScript: the test provider, and real Chromium through TLS
+	cargo build --bin coatcheck
+	node --test --test-reporter=spec tests/peers/*.test.mjs tests/browser/*.test.mjs
+
+peers: ## real Envoy, Redis, OpenID provider and Chromium, pinned
+	@tests/install.sh
+
+envoy: ## let the real Envoy validate envoy/*.yaml
+	@tests/install.sh envoy openssl
+	tests/validate-envoy.sh
+
+lint: ## formatting, clippy, and the syntax of scripts
+	cargo fmt --all --check
+	cargo clippy --all-targets --quiet -- -D warnings
+	tests/lint-scripts.sh
+
+doc: ## the API documentation, private items included
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --quiet
+
+bench: ## what a check costs, against the floor, in one run
+	cargo bench
+
+clean: ## forget builds and installed peers
+	cargo clean
+	rm -rf .peers tests/peers/node_modules

