@@ -90,6 +90,13 @@ impl Checker {
         verdict
     }
 
+    /// Counts and tells an answer that was settled before the request could be looked at.
+    #[must_use]
+    pub fn settle(&self, verdict: Verdict) -> Verdict {
+        self.tell(NO_APP, verdict.reason());
+        verdict
+    }
+
     async fn check_guarded(&self, request: &Request<'_>, guarded: &Guarded, deadline: Instant) -> Verdict {
         let Some(held) = self.load(guarded, deadline).await else {
             return answer::retry_later(request, Reason::Store);
@@ -99,6 +106,7 @@ impl Checker {
         let jitter = f64::from(id.0.first().copied().unwrap_or_default()) / 255.0;
         let now = self.clock.now();
         if held.as_ref().is_some_and(|held| decide::tells_bind_mismatch(request, &guarded.app, &held.session)) {
+            self.metrics.bind_mismatch(&guarded.app.name);
             tracing::warn!(app = %guarded.app.name, session.tag = %id.tag(), "a session is used by another browser than it began in");
         }
         match (decide::decide(request, guarded, held.as_ref(), now, jitter), held) {

@@ -1,25 +1,40 @@
 //! The gRPC edge: Envoy's external authorization service. The only code that touches `envoy-types`.
 
+mod codec;
 mod decode;
 mod encode;
 mod timeout;
+mod wire;
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub use envoy_types::pb::envoy::service::auth::v3::authorization_server::SERVICE_NAME;
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::{Authorization, AuthorizationServer};
-use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
+use bytes::Bytes;
+use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
+use tower::Service;
 use tracing::Instrument;
 
+use self::codec::CheckCodec;
 use crate::check::Checker;
 use crate::core::answer;
 use crate::core::request::Request as HttpRequest;
-use crate::core::verdict::Reason;
+use crate::core::verdict::{Reason, Verdict};
 use crate::telemetry::context::Tracing;
+
+pub use envoy_types::pb::envoy::service::auth::v3::authorization_server::SERVICE_NAME;
+
+/// The one method of the service.
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// Where Envoy does not tell its timeout (`grpc-timeout`), a check takes at most this long.
 const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
@@ -30,38 +45,77 @@ const MARGIN: Duration = Duration::from_millis(50);
 /// More checks than this at once are answered 503 right away.
 const MAX_CHECKS: usize = 10_000;
 
-/// The ext_authz service.
-pub struct AuthzService {
+type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The ext_authz service. Cheap to clone.
+#[derive(Clone)]
+pub struct AuthzService(Arc<Inner>);
+
+struct Inner {
     checker: Arc<Checker>,
     tracing: Tracing,
-    slots: Arc<Semaphore>,
+    slots: Semaphore,
 }
 
 impl AuthzService {
-    /// The service as tonic serves it.
+    /// The service over its checker.
     #[must_use]
-    pub fn server(checker: Arc<Checker>, tracing: Tracing) -> AuthorizationServer<Self> {
-        AuthorizationServer::new(Self { checker, tracing, slots: Arc::new(Semaphore::new(MAX_CHECKS)) })
-    }
-
-    async fn answer(&self, request: &HttpRequest<'_>, deadline: Instant) -> CheckResponse {
-        let Ok(_slot) = self.slots.try_acquire() else {
-            return encode::response(answer::retry_later(request, Reason::Overload));
-        };
-        encode::response(self.checker.check(request, deadline).await)
+    pub fn new(checker: Arc<Checker>, tracing: Tracing) -> Self {
+        Self(Arc::new(Inner { checker, tracing, slots: Semaphore::new(MAX_CHECKS) }))
     }
 }
 
-#[tonic::async_trait]
-impl Authorization for AuthzService {
+impl NamedService for AuthzService {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl Service<http::Request<Body>> for AuthzService {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answering<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            if request.uri().path() == CHECK {
+                Ok(Grpc::new(CheckCodec).unary(service, request).await)
+            } else {
+                Ok(Status::unimplemented("there is only Check").into_http())
+            }
+        })
+    }
+}
+
+impl UnaryService<Bytes> for AuthzService {
+    type Response = CheckResponse;
+    type Future = Answering<Result<Response<CheckResponse>, Status>>;
+
     /// Never an error: Envoy takes a gRPC error for a failure of the service, which `failure_mode_allow` would let
-    /// through. A request without HTTP attributes is answered by the empty app, that is refused.
-    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let budget = timeout::of(request.metadata()).unwrap_or(DEFAULT_BUDGET);
+    /// through.
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let service = Arc::clone(&self.0);
+        Box::pin(async move {
+            let verdict = service.check(request.metadata(), request.get_ref()).await;
+            Ok(Response::new(encode::response(verdict)))
+        })
+    }
+}
+
+impl Inner {
+    async fn check(&self, metadata: &MetadataMap, message: &[u8]) -> Verdict {
+        let budget = timeout::of(metadata).unwrap_or(DEFAULT_BUDGET);
         let deadline = Instant::now() + budget.saturating_sub(MARGIN.min(budget / 4));
-        let decoded = decode::request(request.get_ref());
-        let span = self.tracing.check_span(request.metadata(), decoded.headers.single("traceparent"));
-        let response = self.answer(&decoded, deadline).instrument(span).await;
-        Ok(Response::new(response))
+        let Ok(request) = decode::request(message) else {
+            return self.checker.settle(answer::refused(&HttpRequest::default(), 400, Reason::Malformed));
+        };
+        let Ok(_slot) = self.slots.try_acquire() else {
+            return self.checker.settle(answer::retry_later(&request, Reason::Overload));
+        };
+        let span = self.tracing.check_span(metadata, request.headers.single("traceparent"));
+        self.checker.check(&request, deadline).instrument(span).await
     }
 }

@@ -15,8 +15,8 @@ use crate::clock::{SharedClock, random};
 use crate::core::app::App;
 use crate::core::attempt::{Attempt, Drawer};
 use crate::core::return_to::ReturnTo;
-use crate::core::seal::session_id;
 use crate::core::set_cookie::SetCookie;
+use crate::core::ticket::Ticket;
 use crate::core::visit::Visit;
 use crate::oidc::{AuthorizeRequest, ProviderError, Providers, SharedProvider};
 use crate::store::vault::Vault;
@@ -113,7 +113,7 @@ impl Login {
             verifier: random_text().into(),
             return_to: return_to.as_str().to_owned(),
             created: self.clock.now(),
-            previous: replaced.as_ref().map(session_id),
+            previous: replaced.as_ref().map(Ticket::session_id),
         }
     }
 

@@ -58,7 +58,9 @@ pub struct SignedOut {
 pub enum Return {
     /// From the provider, with the state that we sent.
     Verified,
-    /// Some other way, which does no harm.
+    /// With another state than the one that we sent.
+    Wrong,
+    /// Without a state, or without being waited for.
     Unverified,
 }
 
@@ -112,8 +114,12 @@ impl Logout {
     pub fn check_return(visit: &Visit<'_>, state: Option<&str>) -> (Return, Vec<SetCookie>) {
         let name = state_cookie(visit.app);
         let Some(sent) = visit.cookie(&name) else { return (Return::Unverified, Vec::new()) };
-        let same = state.is_some_and(|state| !state.is_empty() && bool::from(state.as_bytes().ct_eq(sent)));
-        (if same { Return::Verified } else { Return::Unverified }, vec![SetCookie::clear_round_trip(name)])
+        let returned = match state {
+            None => Return::Unverified,
+            Some(state) if !state.is_empty() && bool::from(state.as_bytes().ct_eq(sent)) => Return::Verified,
+            Some(_) => Return::Wrong,
+        };
+        (returned, vec![SetCookie::clear_round_trip(name)])
     }
 
     /// Revokes the tokens of an ended session (RFC 7009): the refresh token first, because providers end the

@@ -26,7 +26,18 @@ const ARROWS: [(&str, &[&str]); 15] = [
     (
         "app",
         &[
-            "admin", "check", "clock", "config", "core", "grpc", "http", "login", "logout", "oidc", "refresh", "store",
+            "admin",
+            "check",
+            "clock",
+            "config",
+            "core",
+            "grpc",
+            "http",
+            "login",
+            "logout",
+            "oidc",
+            "refresh",
+            "store",
             "telemetry",
         ],
     ),
@@ -35,8 +46,18 @@ const ARROWS: [(&str, &[&str]); 15] = [
 
 /// What no pure code says.
 const IMPURE: [&str; 12] = [
-    "async ", ".await", "tokio", "tracing", "SystemTime", "Instant", "std::env", "std::fs", "std::net::Tcp", "rand::",
-    "println", "metrics",
+    "async ",
+    ".await",
+    "tokio",
+    "tracing",
+    "SystemTime",
+    "Instant",
+    "std::env",
+    "std::fs",
+    "std::net::Tcp",
+    "rand::",
+    "println",
+    "metrics",
 ];
 
 /// Words that only some files may say.
@@ -90,7 +111,10 @@ fn the_core_neither_waits_nor_reads_a_clock_nor_logs() {
         .iter()
         .filter(|source| source.module == "core")
         .flat_map(|source| {
-            IMPURE.iter().filter(|word| source.code.contains(**word)).map(|word| format!("{}: {word}", source.path.display()))
+            IMPURE
+                .iter()
+                .filter(|word| source.code.contains(**word))
+                .map(|word| format!("{}: {word}", source.path.display()))
         })
         .collect();
     assert!(impure.is_empty(), "the core is not pure:\n{}", impure.join("\n"));
@@ -148,7 +172,8 @@ fn sources() -> Vec<Source> {
 }
 
 fn read(root: &Path, path: PathBuf) -> Source {
-    let first = path.strip_prefix(root).unwrap().components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+    let first =
+        path.strip_prefix(root).unwrap().components().next().unwrap().as_os_str().to_string_lossy().into_owned();
     let module = first.trim_end_matches(".rs").to_owned();
     let is_test = path.file_stem().is_some_and(|stem| stem == "tests" || stem == "fixtures");
     let text = if is_test { String::new() } else { fs::read_to_string(&path).unwrap() };

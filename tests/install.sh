@@ -50,7 +50,7 @@ check_machine() {
 
 install_envoy() {
   local binary=$peers/bin/envoy log=$peers/envoy.log
-  if [ -x "$binary" ] && "$binary" --version 2>/dev/null | grep -q "/$envoy_version/"; then
+  if [ -x "$binary" ] && [[ "$("$binary" --version 2>/dev/null)" == */"$envoy_version"/* ]]; then
     say envoy "$envoy_version is there"
     return
   fi

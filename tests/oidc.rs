@@ -17,8 +17,6 @@ mod login;
 mod refresh;
 #[path = "oidc/signer.rs"]
 mod signer;
-#[path = "oidc/silence.rs"]
-mod silence;
 #[path = "oidc/support.rs"]
 mod support;
 #[path = "oidc/tls.rs"]

@@ -56,7 +56,7 @@ pub(super) async fn grpc(
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .add_service(health)
-        .add_service(AuthzService::server(checker, tracing))
+        .add_service(AuthzService::new(checker, tracing))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
     let tell_health = async move {
         let mut status = readiness.subscribe();

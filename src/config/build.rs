@@ -63,10 +63,7 @@ fn config(raw: Root, at: &Scope<'_>, files: Files) -> Option<Config> {
 fn listen(raw: &RawListen, at: &Scope<'_>) -> Option<Listen> {
     let [grpc, http, admin] = [("grpc", &raw.grpc), ("http", &raw.http), ("admin", &raw.admin)].map(|(name, text)| {
         let at = at.key(name);
-        at.check(
-            value::address(text)
-                .map_err(|why| if why.starts_with("is") { format!("{} {why}", at.quote()) } else { why }),
-        )
+        at.check(value::address(text).map_err(|why| format!("{} {why}", at.quote())))
     });
     if let Some(Address::Unix(_)) = &admin {
         at.key("admin").mistake("the admin listener is TCP only: write it as `127.0.0.1:9003`");
@@ -88,7 +85,7 @@ fn is_any_port(address: &Address) -> bool {
 
 fn telemetry(raw: Telemetry, at: &Scope<'_>) -> Option<TelemetryConfig> {
     let level = at.key("log_level");
-    if tracing_subscriber::EnvFilter::try_new(&raw.log_level).is_err() {
+    if !is_log_filter(&raw.log_level) {
         level
             .mistake(format!("{} is not a level or filter, as `info` or `info,coatcheck::store=debug`", level.quote()));
     }
@@ -108,6 +105,13 @@ fn telemetry(raw: Telemetry, at: &Scope<'_>) -> Option<TelemetryConfig> {
         otlp_endpoint,
         service_name: raw.service_name,
     })
+}
+
+/// The filter's own parser takes a mistyped level for the name of a module, and then nothing is logged.
+fn is_log_filter(text: &str) -> bool {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let known = |part: &str| part.contains('=') || levels.contains(&part.trim().to_ascii_lowercase().as_str());
+    text.split(',').all(known) && tracing_subscriber::EnvFilter::try_new(text).is_ok()
 }
 
 fn shutdown(raw: &Shutdown, at: &Scope<'_>) -> Option<ShutdownConfig> {

@@ -193,15 +193,19 @@ impl Scope<'_> {
             if let Some(spot) = spots.get(path) {
                 return Some(spot.line);
             }
-            path = &path[..path.rfind(['.', '['])?];
+            path = match path.rfind(['.', '[']) {
+                Some(end) => &path[..end],
+                None if path.is_empty() => return None,
+                None => "",
+            };
         }
     }
 
     /// The text here as the file writes it, in backticks: for messages, never for secrets.
     pub(super) fn quote(&self) -> String {
         let spots = self.report.spots.borrow();
-        let written = spots.get(&self.path).and_then(|spot| spot.written.as_deref()).unwrap_or("the value");
-        format!("`{written}`")
+        let written = spots.get(&self.path).and_then(|spot| spot.written.as_deref());
+        written.map_or_else(|| "the value".to_owned(), |written| format!("`{written}`"))
     }
 
     /// Whether the text here comes from the environment at least in part.

@@ -27,6 +27,7 @@ impl Shape<'_> {
     /// The whole file as JSON, without what is mistaken. `None` when it is no mapping.
     pub(super) fn root(&self, node: &Node, at: &Scope<'_>) -> Option<Json> {
         if let Value::Null = node.value {
+            at.locate(1);
             at.mistake("the file is empty: write `providers` and `apps` at least");
             return None;
         }
@@ -51,6 +52,10 @@ impl Shape<'_> {
             }
             Value::Text(text) => self.text(text, line, schema, at),
             Value::List(items) => self.list(items, schema, at),
+            Value::Map(entries) if entries.is_empty() && schema.get("minProperties").is_some() => {
+                at.mistake("the mapping is empty: it takes at least one entry");
+                None
+            }
             Value::Map(entries) => Some(Json::Object(self.map(entries, schema, at))),
         }
     }

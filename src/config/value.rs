@@ -57,7 +57,7 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
         if path.starts_with('/') && path.len() <= 107 {
             return Ok(Address::Unix(PathBuf::from(path)));
         }
-        return Err("a Unix socket is `unix:` and an absolute path of at most 107 bytes".to_owned());
+        return Err("is not a Unix socket: write `unix:` and an absolute path of at most 107 bytes".to_owned());
     }
     text.parse::<SocketAddr>().map(Address::Tcp).map_err(|_| {
         "is not an address: write a literal IP address and a port, as `127.0.0.1:9001`, `0.0.0.0:9001` or \

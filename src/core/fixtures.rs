@@ -97,6 +97,7 @@ pub(crate) fn session() -> Session {
         expires: NOW + Duration::from_secs(43_200),
         binding: Binding::default(),
         auth_time: None,
+        client_hint: "Firefox, 192.0.2.0/24".into(),
     }
 }
 

@@ -40,6 +40,7 @@ pub fn encode(session: &Session) -> Vec<u8> {
         ip_prefix_hash: session.binding.ip_prefix.map(Vec::from).unwrap_or_default(),
         auth_time_s: session.auth_time.unwrap_or_default(),
         obtained_ms: session.obtained.millis(),
+        client_hint: session.client_hint.clone(),
     }
     .encode_to_vec()
 }
@@ -77,6 +78,7 @@ pub fn decode(bytes: &[u8]) -> Option<Session> {
             ip_prefix: record.ip_prefix_hash.try_into().ok(),
         },
         auth_time: (record.auth_time_s > 0).then_some(record.auth_time_s),
+        client_hint: record.client_hint,
     })
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::cookie::CookieText;
 
 /// One request to be checked. Only the ticket in its cookie is trusted; the rest chooses how it is refused.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
     /// The method, upper case as HTTP writes it.
     pub method: &'a str,

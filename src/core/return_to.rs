@@ -50,7 +50,7 @@ impl ReturnTo {
         if !is_plain_path(path) {
             return None;
         }
-        let target = format!("{path}{}", visible(rest));
+        let target = visible(path) + &visible(rest);
         // As a browser will read it (WHATWG), dot segments resolved.
         let base = Url::parse(origin.as_str()).ok()?;
         let landing = base.join(&target).ok()?;
@@ -61,14 +61,17 @@ impl ReturnTo {
     }
 }
 
-/// One leading slash, visible ASCII, and no character that some reader takes for a separator, however often
-/// the path is decoded: `\`, `;`, an encoded slash, control characters.
+/// One leading slash, and no character that some reader takes for a separator, however often the path is decoded:
+/// `\`, `;`, an encoded slash, control characters. Of other scripts only letters and digits: among the rest are
+/// signs that look like a slash, a dot or nothing, and some readers turn them into one.
 fn is_plain_path(path: &str) -> bool {
     let Some(decoded) = fully_decoded(path) else { return false };
     path.starts_with('/')
         && !decoded.starts_with("//")
-        && path.bytes().all(|byte| byte.is_ascii_graphic())
-        && !decoded.contains(|c: char| c.is_control() || c == '\\' || c == ';')
+        && path.chars().all(|c| c.is_ascii_graphic() || !c.is_ascii())
+        && decoded
+            .chars()
+            .all(|c| if c.is_ascii() { !c.is_control() && !r"\;".contains(c) } else { c.is_alphanumeric() })
         && decoded.matches('/').count() == path.matches('/').count()
 }
 
@@ -103,11 +106,11 @@ fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(value).ok()?, rest))
 }
 
-/// Query and fragment as they may stand in a header: what is not visible ASCII is percent-encoded, and so
-/// are the backslash and the characters of HTML, which changes nothing for the reader.
-fn visible(rest: &str) -> String {
-    let mut out = String::with_capacity(rest.len());
-    for byte in rest.bytes() {
+/// Text as it may stand in a header: what is not visible ASCII is percent-encoded, and so are the backslash and
+/// the characters of HTML, which changes nothing for the reader.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
         if byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>') {
             out.push(char::from(byte));
         } else {
@@ -154,7 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn a_query_with_foreign_letters_is_kept_encoded() {
+    fn foreign_letters_are_kept_encoded() {
+        assert_eq!(parse("/ünïcode/東京"), "/%C3%BCn%C3%AFcode/%E6%9D%B1%E4%BA%AC");
         assert_eq!(parse("/x?q=é\\\"<>"), "/x?q=%C3%A9%5C%22%3C%3E");
     }
 
@@ -196,6 +200,11 @@ mod tests {
             "/\u{2044}evil.example",
             "\u{ff0f}\u{ff0f}evil.example",
             "/evil\u{3002}example",
+            "/%EF%BC%8Fevil.example",
+            "/%C0%AFevil.example",
+            "/\u{2028}x",
+            "/\u{200b}/evil.example",
+            "/ /evil.example",
             "/..//evil.example",
             "/.//evil.example",
             "/x/%2e%2e//evil.example",

@@ -14,8 +14,8 @@ pub type NonceBytes = [u8; NONCE_LEN];
 
 /// The key of one session in the store: HKDF of its ticket.
 #[must_use]
-pub fn session_id(ticket: &Ticket) -> [u8; 16] {
-    let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"coatcheck session id v1").extract(ticket.secret());
+pub(super) fn session_id(ticket: &[u8; 32]) -> [u8; 16] {
+    let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"coatcheck session id v1").extract(ticket);
     let mut id = [0_u8; 16];
     expand(&root, b"id", &mut id);
     id

@@ -33,6 +33,8 @@ pub struct Session {
     pub binding: Binding,
     /// `auth_time` of the ID token, in seconds since the epoch.
     pub auth_time: Option<u64>,
+    /// Browser family and address prefix at login, by which people recognise a session in a list.
+    pub client_hint: String,
 }
 
 /// Who is signed in: (issuer, subject) is the identity, never an e-mail address.

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::ZeroizeOnDrop;
 
 use super::keyring::{KeyId, Keyring};
+use super::seal::session_id;
 
 /// Bytes of a cookie value before base64url: key id, ticket, tag.
 const LENGTH: usize = 4 + 32 + 16;
@@ -21,13 +22,16 @@ pub struct Ticket {
     #[zeroize(skip)]
     key: KeyId,
     secret: [u8; 32],
+    /// Derived once: a check asks for it several times.
+    #[zeroize(skip)]
+    id: [u8; 16],
 }
 
 impl Ticket {
     /// A new ticket from 32 bytes of the operating system's generator, issued under the ring's first key.
     #[must_use]
     pub fn issue(secret: [u8; 32], keyring: &Keyring) -> Self {
-        Self { key: keyring.primary().id(), secret }
+        Self::new(keyring.primary().id(), secret)
     }
 
     /// Reads a cookie value. `None` for anything that this keyring did not issue for this app.
@@ -45,7 +49,7 @@ impl Ticket {
         let (secret, tag) = rest.split_first_chunk::<32>()?;
         let key = KeyId(u32::from_be_bytes(*key));
         let server_key = keyring.by_id(key)?;
-        server_key.verifies_ticket(app, secret, tag).then_some(Self { key, secret: *secret })
+        server_key.verifies_ticket(app, secret, tag).then(|| Self::new(key, *secret))
     }
 
     /// The cookie value. `None` when the key it was issued under has left the ring.
@@ -63,6 +67,17 @@ impl Ticket {
     #[must_use]
     pub const fn key(&self) -> KeyId {
         self.key
+    }
+
+    /// The key of its session in the store: HKDF of the ticket, which leads nowhere back.
+    #[must_use]
+    pub const fn session_id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    fn new(key: KeyId, secret: [u8; 32]) -> Self {
+        let id = session_id(&secret);
+        Self { key, secret, id }
     }
 
     /// The secret, for key derivation only.

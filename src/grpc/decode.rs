@@ -1,61 +1,174 @@
-//! From Envoy's `CheckRequest` to our request. Borrows everything.
+//! From the bytes of Envoy's `CheckRequest` to our request: reads the dozen fields that matter, borrows everything.
+//!
+//! Field numbers are those of `envoy/service/auth/v3/attribute_context.proto`; a property test holds this reader to
+//! what `envoy-types` decodes.
 
 use std::net::IpAddr;
 
-use envoy_types::pb::envoy::config::core::v3::address::Address;
-use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer};
-use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest};
-
+use super::wire::{Malformed, Value, text, walk};
+use crate::core::client::client_ip;
 use crate::core::cookie::CookieText;
 use crate::core::request::{Headers, Request};
 
-/// Reads both header forms: `header_map` (`encode_raw_headers`: raw lines) and `headers` (repeated fields joined by
-/// commas). What is absent becomes empty, which no app and no path rule accepts.
-pub(super) fn request(check: &CheckRequest) -> Request<'_> {
-    let attributes = check.attributes.as_ref();
-    let http = attributes.and_then(|attributes| attributes.request.as_ref()).and_then(|request| request.http.as_ref());
-    let (headers, cookies) = http.map(fields).unwrap_or_default();
-    let extension =
-        |name: &str| attributes.and_then(|attributes| attributes.context_extensions.get(name)).map(String::as_str);
-    Request {
-        method: http.map_or("", |http| &http.method),
-        target: http.map_or("", |http| &http.path),
-        host: http.map_or("", |http| &http.host),
-        client: client(&headers, attributes),
-        headers,
-        cookies,
-        app: extension("app"),
-        policy: extension("policy"),
-    }
+/// A usual request has fewer header fields than this.
+const USUAL_FIELDS: usize = 32;
+
+/// What is read on the way.
+#[derive(Default)]
+struct Read<'a> {
+    method: &'a str,
+    target: &'a str,
+    host: &'a str,
+    /// `headers`: repeated fields joined by commas.
+    joined: Vec<(&'a str, &'a [u8])>,
+    /// `header_map` (`encode_raw_headers`): raw lines.
+    raw: Vec<(&'a str, &'a [u8])>,
+    app: Option<&'a str>,
+    policy: Option<&'a str>,
+    peer: Option<&'a str>,
 }
 
-fn fields(http: &HttpRequest) -> (Headers<'_>, CookieText<'_>) {
-    let Some(map) = http.header_map.as_ref().filter(|map| !map.headers.is_empty()) else {
-        let fields = http.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let cookies = http.headers.get("cookie").map(|line| CookieText::joined(line.as_bytes())).unwrap_or_default();
-        return (Headers::new(fields), cookies);
-    };
-    let fields: Vec<(&str, &[u8])> = map
-        .headers
-        .iter()
-        .map(|header| {
-            let raw = header.raw_value.as_slice();
-            (header.key.as_str(), if raw.is_empty() { header.value.as_bytes() } else { raw })
+/// Reads a `CheckRequest`. What is absent becomes empty, which no app and no path rule accepts.
+pub(super) fn request(check: &[u8]) -> Result<Request<'_>, Malformed> {
+    let mut read = Read::default();
+    walk(check, |number, value| match (number, value) {
+        (1, Value::Bytes(attributes)) => read.attributes(attributes),
+        _ => Ok(()),
+    })?;
+    Ok(read.finish())
+}
+
+impl<'a> Read<'a> {
+    /// `AttributeContext`.
+    fn attributes(&mut self, attributes: &'a [u8]) -> Result<(), Malformed> {
+        walk(attributes, |number, value| match (number, value) {
+            (1, Value::Bytes(source)) => self.peer(source),
+            (4, Value::Bytes(request)) => walk(request, |number, value| match (number, value) {
+                (2, Value::Bytes(http)) => self.http(http),
+                _ => Ok(()),
+            }),
+            (10, Value::Bytes(extension)) => self.extension(extension),
+            _ => Ok(()),
         })
-        .collect();
-    let cookies = fields.iter().filter(|(name, _)| *name == "cookie").map(|(_, value)| *value).collect();
-    (Headers::new(fields), CookieText::raw(cookies))
-}
+    }
 
-/// Envoy's own view of the client behind trusted proxies, else the TCP peer. `X-Forwarded-For` is the client's word.
-fn client(headers: &Headers<'_>, attributes: Option<&AttributeContext>) -> Option<IpAddr> {
-    let external = headers.single("x-envoy-external-address").and_then(|text| text.parse().ok());
-    external.or_else(|| attributes.and_then(|attributes| attributes.source.as_ref()).and_then(peer_address))
-}
+    /// `AttributeContext.HttpRequest`.
+    fn http(&mut self, http: &'a [u8]) -> Result<(), Malformed> {
+        walk(http, |number, value| {
+            let Value::Bytes(bytes) = value else { return Ok(()) };
+            match number {
+                2 => self.method = text(bytes)?,
+                3 => {
+                    let (name, value) = entry(bytes)?;
+                    push(&mut self.joined, (name, text(value)?.as_bytes()));
+                }
+                4 => self.target = text(bytes)?,
+                5 => self.host = text(bytes)?,
+                13 => walk(bytes, |number, value| match (number, value) {
+                    (1, Value::Bytes(header)) => {
+                        push(&mut self.raw, raw_header(header)?);
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                })?,
+                _ => {}
+            }
+            Ok(())
+        })
+    }
 
-fn peer_address(peer: &Peer) -> Option<IpAddr> {
-    match peer.address.as_ref()?.address.as_ref()? {
-        Address::SocketAddress(socket) => socket.address.parse().ok(),
-        Address::Pipe(_) | Address::EnvoyInternalAddress(_) => None,
+    /// `AttributeContext.context_extensions`.
+    fn extension(&mut self, extension: &'a [u8]) -> Result<(), Malformed> {
+        let (name, value) = entry(extension)?;
+        match name {
+            "app" => self.app = Some(text(value)?),
+            "policy" => self.policy = Some(text(value)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `AttributeContext.Peer` → `Address` → `SocketAddress.address`.
+    fn peer(&mut self, peer: &'a [u8]) -> Result<(), Malformed> {
+        walk(peer, |number, value| match (number, value) {
+            (1, Value::Bytes(address)) => walk(address, |number, value| match (number, value) {
+                (1, Value::Bytes(socket)) => walk(socket, |number, value| match (number, value) {
+                    (2, Value::Bytes(ip)) => {
+                        self.peer = Some(text(ip)?);
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                }),
+                _ => Ok(()),
+            }),
+            _ => Ok(()),
+        })
+    }
+
+    fn finish(self) -> Request<'a> {
+        let cookie = |(name, _): &&(&str, &[u8])| *name == "cookie";
+        let (headers, cookies) = if self.raw.is_empty() {
+            let line = self.joined.iter().find(cookie).map(|(_, line)| CookieText::joined(line));
+            (Headers::new(self.joined), line.unwrap_or_default())
+        } else {
+            let lines = self.raw.iter().filter(cookie).map(|(_, line)| *line).collect();
+            (Headers::new(self.raw), CookieText::raw(lines))
+        };
+        Request {
+            method: self.method,
+            target: self.target,
+            host: self.host,
+            client: client(&headers, self.peer),
+            headers,
+            cookies,
+            app: self.app,
+            policy: self.policy,
+        }
     }
 }
+
+/// An entry of a `map<string, string>`, value not yet checked to be text.
+fn entry(bytes: &[u8]) -> Result<(&str, &[u8]), Malformed> {
+    let (mut name, mut found): (&str, &[u8]) = ("", &[]);
+    walk(bytes, |number, value| {
+        match (number, value) {
+            (1, Value::Bytes(bytes)) => name = text(bytes)?,
+            (2, Value::Bytes(bytes)) => found = bytes,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((name, found))
+}
+
+/// `HeaderValue`: `raw_value` where Envoy was asked for raw headers, else `value`.
+fn raw_header(bytes: &[u8]) -> Result<(&str, &[u8]), Malformed> {
+    let (mut name, mut plain, mut raw): (&str, &[u8], &[u8]) = ("", &[], &[]);
+    walk(bytes, |number, value| {
+        match (number, value) {
+            (1, Value::Bytes(bytes)) => name = text(bytes)?,
+            (2, Value::Bytes(bytes)) => plain = text(bytes)?.as_bytes(),
+            (3, Value::Bytes(bytes)) => raw = bytes,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((name, if raw.is_empty() { plain } else { raw }))
+}
+
+fn push<'a>(fields: &mut Vec<(&'a str, &'a [u8])>, field: (&'a str, &'a [u8])) {
+    if fields.is_empty() {
+        fields.reserve(USUAL_FIELDS);
+    }
+    fields.push(field);
+}
+
+/// The client as Envoy sees it behind trusted proxies, else the TCP peer.
+fn client(headers: &Headers<'_>, peer: Option<&str>) -> Option<IpAddr> {
+    let field = |name: &str| headers.single(name).map(str::as_bytes);
+    let told = client_ip(field("x-envoy-external-address"), field("x-forwarded-for"));
+    told.or_else(|| peer?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests;

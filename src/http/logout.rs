@@ -39,13 +39,14 @@ pub(super) fn done(web: &Web, visit: &Visit<'_>, query: &str) -> Answer {
     let (returned, cookies) = Logout::check_return(visit, state.as_deref());
     let outcome = match returned {
         Return::Verified => "verified",
-        Return::Unverified => "unverified",
+        Return::Wrong | Return::Unverified => "unverified",
     };
     tracing::debug!(record.app = %visit.app.name, outcome, "the last page of a logout");
-    let answer = match visit.ticket(web.vault.keyring()) {
+    let answer = match (visit.ticket(web.vault.keyring()), returned) {
         // Somebody came here without signing out: saying that they are signed out would be untrue.
-        Ok(Some(_)) => show(visit),
-        Ok(None) | Err(_) => Answer::page(200, &Page::signed_out("/")),
+        (Ok(Some(_)), _) => show(visit),
+        (Ok(None) | Err(_), Return::Wrong) => Answer::told(visit, &Notice::SIGN_OUT_UNVERIFIED, Some("/")),
+        (Ok(None) | Err(_), Return::Verified | Return::Unverified) => Answer::page(200, &Page::signed_out("/")),
     };
     answer.cookies(cookies)
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Web;
 use super::respond::Answer;
 use crate::core::app::{App, BindMismatch};
+use crate::core::csrf::{self, Standing};
 use crate::core::decide::TicketRefusal;
 use crate::core::page::Notice;
 use crate::core::session::Held;
@@ -16,9 +17,8 @@ const JSON: &str = "application/json";
 
 /// Says who is signed in, if anybody.
 pub(super) async fn show(web: &Web, visit: &Visit<'_>) -> Answer {
-    if let Some((name, value)) = &visit.app.csrf.header
-        && visit.request.headers.single(name) != Some(value)
-    {
+    // Another site learns nothing here, not even from how long or how large the answer is.
+    if csrf::judge(&visit.request, visit.app) == Standing::Untrusted {
         return Answer::told(visit, &Notice::CROSS_SITE, Some("/"));
     }
     match held(web, visit).await {

@@ -134,14 +134,16 @@ impl Login {
         if let Err(why) = check_issuer(&*provider, callback.issuer.as_deref()).await {
             return Err(known.keep(why));
         }
-        let claimed = self.claim(visit.app, &known.attempt).await;
-        let code = match (callback.answer, claimed) {
+        let code = match callback.answer {
             // Without a code there is nothing to protect from a second use: taking the cookie away is enough.
-            (Answer::Error(error), _) => return Err(known.end(Refusal::NotAuthorized(error))),
-            (Answer::Code(_), Err(error)) => return Err(known.keep(Refusal::Paused(error))),
-            (Answer::Code(_), Ok(false)) => return Err(known.end(Refusal::Used)),
-            (Answer::Code(code), Ok(true)) => code,
+            Answer::Error(error) => return Err(known.end(Refusal::NotAuthorized(error))),
+            Answer::Code(code) => code,
         };
+        match self.claim(visit.app, &known.attempt).await {
+            Ok(true) => {}
+            Ok(false) => return Err(known.end(Refusal::Used)),
+            Err(error) => return Err(known.keep(Refusal::Paused(error))),
+        }
         match self.redeem(visit, &*provider, &known.attempt, code).await {
             Ok(ticket) => Ok(self.welcome(visit, known, ticket).await),
             Err(why) => Err(known.end(why)),
@@ -185,8 +187,7 @@ impl Login {
         };
         let who = provider.redeem(redemption).await.map_err(Refusal::Provider)?;
         let session = self.session(visit, who);
-        let hint = client_hint(visit.user_agent(), visit.request.client);
-        let created = self.vault.create(&session, app.session.idle, &hint, attempt.created).await;
+        let created = self.vault.create(&session, app.session.idle, attempt.created).await;
         created.map_err(Refusal::Lost)?.ok_or(Refusal::Ended)
     }
 
@@ -203,6 +204,7 @@ impl Login {
             expires: now + visit.app.session.absolute,
             binding: visit.binding(),
             auth_time: who.auth_time,
+            client_hint: client_hint(visit.user_agent(), visit.request.client),
         }
     }
 

@@ -146,7 +146,6 @@ impl<T: Send + Sync> Kept<T> {
         let mut state = self.state();
         state.value = Some(Arc::clone(&value));
         state.due = self.clock.now() + FRESH;
-        state.failure = None;
         value
     }
 

@@ -94,7 +94,7 @@ impl SessionStore for Redis {
         let mut command = cmd("GET");
         command.arg(self.keys.session(id));
         let record: Option<Vec<u8>> = query(&self.main, Again::Once, &command).await?;
-        record.map(opened).transpose()
+        Ok(record.map(opened))
     }
 
     async fn create(&self, new: NewSession) -> Result<(), StoreError> {
@@ -208,13 +208,17 @@ async fn query<T: FromRedisValue + Send>(lane: &Lane, again: Again, command: &Cm
     .await
 }
 
-fn opened(mut record: Vec<u8>) -> Result<Stored, StoreError> {
-    let Some((head, _)) = record.split_first_chunk::<HEADER>() else { return Err(nonsense()) };
+/// A record that is too short for its head cannot have been written by us: it is handed on empty, so that the vault
+/// counts it as one that cannot be opened.
+fn opened(mut record: Vec<u8>) -> Stored {
+    let Some((head, _)) = record.split_first_chunk::<HEADER>() else {
+        return Stored { generation: 0, last_seen: Timestamp::from_millis(0), payload: Vec::new() };
+    };
     let both = u128::from_be_bytes(*head);
     #[expect(clippy::cast_possible_truncation, reason = "takes the number apart")]
     let (generation, last_seen) = ((both >> 64) as Generation, Timestamp::from_millis(both as u64));
     record.drain(..HEADER);
-    Ok(Stored { generation, last_seen, payload: record })
+    Stored { generation, last_seen, payload: record }
 }
 
 fn generation(bytes: &[u8]) -> Option<Generation> {

@@ -10,7 +10,7 @@ use prost::Message;
 use super::{IndexKey, IndexKind, NewSession, Replaced, SessionId, SharedStore, StoreError, Stored, Swap};
 use crate::clock::{SharedClock, random};
 use crate::core::keyring::{Keyring, ServerKey};
-use crate::core::seal::{Bound, Sealer, session_id};
+use crate::core::seal::{Bound, Sealer};
 use crate::core::session::{Generation, Held, Identity, Session};
 use crate::core::ticket::Ticket;
 use crate::core::time::Timestamp;
@@ -62,7 +62,6 @@ impl Vault {
         &self,
         session: &Session,
         idle: Duration,
-        client_hint: &str,
         login_began: Timestamp,
     ) -> Result<Option<Ticket>, StoreError> {
         let ticket = Ticket::issue(random(), &self.keyring);
@@ -73,7 +72,7 @@ impl Vault {
         self.store
             .create(NewSession {
                 id,
-                payload: self.seal(&ticket, id, session, 1, client_hint),
+                payload: self.seal(&ticket, id, session, 1),
                 index: index.clone(),
                 now,
                 ttl: idle.min(lifetime),
@@ -99,7 +98,7 @@ impl Vault {
         expected: Generation,
     ) -> Result<Replaced, StoreError> {
         let id = id_of(ticket);
-        let payload = self.seal(ticket, id, session, expected + 1, "");
+        let payload = self.seal(ticket, id, session, expected + 1);
         self.store.replace(Swap { id, expected, payload, ttl: None }).await
     }
 
@@ -120,14 +119,7 @@ impl Vault {
         self.keyring.iter().flat_map(|key| index_keys(key, identity)).collect::<Vec<_>>().into_iter()
     }
 
-    fn seal(
-        &self,
-        ticket: &Ticket,
-        id: SessionId,
-        session: &Session,
-        generation: Generation,
-        client_hint: &str,
-    ) -> Vec<u8> {
+    fn seal(&self, ticket: &Ticket, id: SessionId, session: &Session, generation: Generation) -> Vec<u8> {
         // A ticket whose key left the ring cannot be opened later either; the first key then only keeps it sealed.
         let key = self.keyring.by_id(ticket.key()).unwrap_or_else(|| self.keyring.primary());
         let bound = Bound { app: &session.app, id: &id.0, generation };
@@ -138,7 +130,7 @@ impl Vault {
             provider_session: session.identity.provider_session.clone().unwrap_or_default(),
             created_ms: session.created.millis(),
             expires_ms: session.expires.millis(),
-            client_hint: client_hint.to_owned(),
+            client_hint: session.client_hint.clone(),
         };
         proto::Envelope {
             version: record::VERSION,
@@ -165,7 +157,7 @@ impl Vault {
 /// The store's key of a ticket's session.
 #[must_use]
 pub fn id_of(ticket: &Ticket) -> SessionId {
-    SessionId(session_id(ticket))
+    SessionId(ticket.session_id())
 }
 
 /// Where a session is listed: under its user, and under its session at the provider.

@@ -22,10 +22,11 @@ const LOGINS: &str = "coatcheck_logins_total";
 const LOGOUTS: &str = "coatcheck_logouts_total";
 const TICKETS_REFUSED: &str = "coatcheck_tickets_refused_total";
 const RECORDS_UNREADABLE: &str = "coatcheck_records_unreadable_total";
+const BIND_MISMATCHES: &str = "coatcheck_bind_mismatches_total";
 const READY: &str = "coatcheck_ready";
 
 /// Each metric: name, kind, unit, help. Documented in `docs/observability.md`.
-const DESCRIPTIONS: [(&str, Kind, &str); 12] = [
+const DESCRIPTIONS: [(&str, Kind, &str); 13] = [
     (DECISIONS, Kind::Counter, "Checks by decision (forward, login, deny, retry_later) and reason"),
     (CHECK_SECONDS, Kind::Seconds, "Time from a check's arrival to its answer"),
     (REFRESHES, Kind::Counter, "Token refreshes by provider and outcome"),
@@ -37,6 +38,7 @@ const DESCRIPTIONS: [(&str, Kind, &str); 12] = [
     (LOGOUTS, Kind::Counter, "Logouts by app"),
     (TICKETS_REFUSED, Kind::Counter, "Session cookies refused before the store, by reason"),
     (RECORDS_UNREADABLE, Kind::Counter, "Store records that could not be opened"),
+    (BIND_MISMATCHES, Kind::Counter, "Sessions served to another browser than they are bound to"),
     (READY, Kind::Gauge, "1 when ready, else 0"),
 ];
 
@@ -149,6 +151,11 @@ impl Metrics {
     /// `coatcheck_records_unreadable_total`.
     pub fn record_unreadable(&self) {
         self.counter(RECORDS_UNREADABLE, Vec::new()).increment(1);
+    }
+
+    /// `coatcheck_bind_mismatches_total{app}`: served all the same (`on_bind_mismatch: log`).
+    pub fn bind_mismatch(&self, app: &str) {
+        self.counter(BIND_MISMATCHES, vec![label("app", app)]).increment(1);
     }
 
     /// `coatcheck_ready`.

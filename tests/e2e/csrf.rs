@@ -46,7 +46,7 @@ fn foreign() -> Vec<(&'static str, Call)> {
         ("our origin at another port", bare().header("origin", format!("{SHOP}:8443"))),
         ("our Referer as userinfo", bare().header("referer", format!("{SHOP}@evil.example/"))),
         ("two origins", bare().header("origin", SHOP).header("origin", EVIL)),
-        ("a made-up method", Call::fetch("FROBNICATE", &url, Site::Cross).header("origin", EVIL).forcing_cookies()),
+        ("an uncommon method", Call::fetch("PROPFIND", &url, Site::Cross).header("origin", EVIL).forcing_cookies()),
         ("a cross-site socket", socket(EVIL, Some(Site::Cross))),
         ("a sibling's socket", socket(SIBLING, Some(Site::Sibling))),
         ("an old browser's cross-site socket", socket(EVIL, None)),

@@ -25,7 +25,7 @@ async fn assert_outage(stack: &Stack, browser: &Browser, what: &str) {
     for round in 0..5 {
         let started = Instant::now();
         let fetch = stack.fetch(browser, "/api/x").await;
-        assert!(started.elapsed() < Duration::from_secs(2), "{what}: 503 after {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(4), "{what}: 503 after {:?}", started.elapsed());
         assert_unavailable(&fetch, &format!("{what}, round {round}"));
     }
     let page = browser.get(&shop("/page")).await;
@@ -79,7 +79,7 @@ async fn a_store_that_refuses_commands_means_503() {
     let stack = Plan::new().replicas(1).start().await;
     let browser = stack.logged_in("alice").await;
     for (what, on, off) in [
-        ("loading or busy", ["CLIENT", "PAUSE", "60000", "ALL"].as_slice(), ["CLIENT", "UNPAUSE"].as_slice()),
+        ("loading or busy", ["CLIENT", "PAUSE", "2000", "ALL"].as_slice(), ["PING"].as_slice()),
         (
             "no permission",
             &["ACL", "SETUSER", "default", "-@all", "+acl", "+client"],
@@ -199,8 +199,8 @@ async fn harm(stack: &Stack, key: &str, damage: &str) {
         "empty" => Vec::new(),
         "flipped" => {
             let mut bytes = original.clone();
-            let last = bytes.len() - 3;
-            bytes[last] ^= 1;
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
             bytes
         }
         "junk" => vec![0xff; original.len()],

@@ -75,11 +75,11 @@ async fn ahead_of_expiry_the_current_token_is_served_while_the_refresh_runs() {
     let browser = stack.logged_in("alice").await;
     let old = stack.token_for(&browser, "/api/first").await;
     stack.provider().lifetimes(json!({ "access_token": 300 })).await;
-    stack.provider().behaves(json!({ "token_delay_ms": 800, "only": "refresh_token" })).await;
+    stack.provider().behaves(json!({ "token_delay_ms": 3000, "only": "refresh_token" })).await;
     let new = eventually("the token changes", || async {
         let started = Instant::now();
         let token = stack.token_for(&browser, "/api/x").await;
-        assert!(started.elapsed() < Duration::from_millis(700), "nobody waits for a refresh ahead of expiry");
+        assert!(started.elapsed() < Duration::from_millis(2500), "nobody waits for a refresh ahead of expiry");
         (token != old).then_some(token)
     })
     .await;
@@ -91,7 +91,7 @@ async fn ahead_of_expiry_the_current_token_is_served_while_the_refresh_runs() {
 async fn a_provider_slower_than_any_lease_is_asked_once_and_no_session_is_lost() {
     let stack = plan(2).start().await;
     let (browser, old) = expired(&stack).await;
-    stack.provider().behaves(json!({ "token_delay_ms": 8000, "only": "refresh_token" })).await;
+    stack.provider().behaves(json!({ "token_delay_ms": 30000, "only": "refresh_token" })).await;
     let new = eventually_served(&stack, &browser).await;
     assert_ne!(new, old);
     assert_eq!((stack.provider().refreshes().await, stack.provider().reuses().await), (1, 0));

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::hostile::{DISCOVERY, Hostile, REVOCATION, Reply, TOKEN};
 use crate::signer::Signer;
-use crate::support::{ACCESS, SECRET, VERIFIER, claims, config, offer, relying};
+use crate::support::{ACCESS, Pair, SECRET, VERIFIER, claims, config, offer, relying};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Means {
@@ -88,9 +88,10 @@ fn answers() -> Vec<(&'static str, Reply, Means, bool)> {
 #[tokio::test]
 async fn each_answer_to_a_code_gets_its_reaction_after_one_request() {
     let provider = Hostile::start(&[&Signer::ec("k1")]).await;
-    let relying = relying(&config(&provider.issuer));
+    let pair = Pair::new(&provider.issuer);
     let mut seen = HashSet::new();
     for (count, (name, reply, means, _)) in answers().into_iter().enumerate() {
+        let relying = pair.awaiting(&reply).await;
         provider.on(TOKEN, reply);
         let error = relying.login().await.expect_err(name);
         assert_eq!(Means::from(&error), means, "{name}: {error}");
@@ -104,8 +105,9 @@ async fn each_answer_to_a_code_gets_its_reaction_after_one_request() {
 #[tokio::test]
 async fn only_invalid_grant_ends_a_session_and_one_refresh_is_one_request() {
     let provider = Hostile::start(&[&Signer::ec("k1")]).await;
-    let relying = relying(&config(&provider.issuer));
+    let pair = Pair::new(&provider.issuer);
     for (count, (name, reply, means, dead)) in answers().into_iter().enumerate() {
+        let relying = pair.awaiting(&reply).await;
         provider.on(TOKEN, reply);
         match relying.refresh().await.expect_err(name) {
             RefreshError::Dead(_) => assert!(dead, "{name}"),
@@ -176,12 +178,14 @@ async fn revocation_is_authenticated_and_hinted() {
     assert_eq!((&*calls[1].form["token"], &*calls[1].form["token_type_hint"]), ("at-1", "access_token"));
     assert!(calls.iter().all(|call| call.headers.contains_key("authorization")));
 
+    let pair = Pair::new(&provider.issuer);
     for (reply, means) in [
         (error(503, "unavailable"), Means::Unavailable),
         (Reply::Silence, Means::Unavailable),
         (error(401, "invalid_client"), Means::Misconfigured),
         (error(400, "unsupported_token_type"), Means::Rejected),
     ] {
+        let relying = pair.awaiting(&reply).await;
         provider.on(REVOCATION, reply);
         let error = relying.client.revoke("rt-1".into(), TokenKind::Refresh).await.unwrap_err();
         assert_eq!(Means::from(&error), means);
@@ -197,7 +201,7 @@ async fn calls_and_failures_are_counted_by_endpoint() {
     relying.login().await.unwrap();
     provider.on(TOKEN, error(401, "invalid_client"));
     relying.refresh().await.unwrap_err();
-    provider.on(TOKEN, Reply::Silence);
+    provider.on(TOKEN, Reply::Truncated("{".into()));
     relying.refresh().await.unwrap_err();
     let text = relying.metrics.render();
     for line in [
@@ -205,7 +209,7 @@ async fn calls_and_failures_are_counted_by_endpoint() {
         "coatcheck_provider_duration_seconds_count{provider=\"main\",endpoint=\"discovery\"} 1",
         "coatcheck_provider_duration_seconds_count{provider=\"main\",endpoint=\"jwks\"} 1",
         "coatcheck_provider_errors_total{provider=\"main\",endpoint=\"token\",kind=\"invalid_client\"} 1",
-        "coatcheck_provider_errors_total{provider=\"main\",endpoint=\"token\",kind=\"timeout\"} 1",
+        "coatcheck_provider_errors_total{provider=\"main\",endpoint=\"token\",kind=\"interrupted\"} 1",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

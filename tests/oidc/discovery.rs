@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::hostile::{DISCOVERY, Hostile, Reply};
-use crate::support::{Relying, VERIFIER, config, relying};
+use crate::support::{Relying, VERIFIER, config, config_for, relying};
 
 fn request() -> AuthorizeRequest {
     AuthorizeRequest {
@@ -85,10 +85,13 @@ async fn answers_that_are_no_document_are_an_outage_or_a_mistake() {
     for (name, reply, outage) in cases {
         let provider = Hostile::start(&[]).await;
         provider.on("/elsewhere", Reply::Json(200, provider.document()));
+        let relying = relying(&config_for(&reply, &provider.issuer));
         provider.on(DISCOVERY, reply);
-        let outcome = unused(&provider).client.ready().await;
-        match outcome {
-            Err(ProviderError::Unavailable(_)) if outage => {}
+        match relying.client.ready().await {
+            Err(ProviderError::Unavailable(text)) if outage => {
+                let limited = text.contains("1 MiB");
+                assert_eq!(limited, matches!(name, "oversize" | "endless"), "{name}: {text}");
+            }
             Err(ProviderError::Misconfigured(_)) if !outage => {}
             other => panic!("{name}: {other:?}"),
         }

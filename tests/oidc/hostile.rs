@@ -41,6 +41,13 @@ pub(crate) enum Reply {
     Endless,
 }
 
+impl Reply {
+    /// Whether only the caller's timeout ends it.
+    pub(crate) fn hangs(&self) -> bool {
+        matches!(self, Self::Silence | Self::Stall)
+    }
+}
+
 /// What an endpoint was asked.
 #[derive(Clone)]
 pub(crate) struct Call {

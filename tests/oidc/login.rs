@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::hostile::{Hostile, Reply, TOKEN, USERINFO};
 use crate::signer::{Signer, at_hash, hs256, unsigned};
-use crate::support::{ACCESS, NONCE, NOW, SECRET, VERIFIER, claims, config, offer, relying, tokens};
+use crate::support::{ACCESS, NONCE, NOW, Pair, SECRET, VERIFIER, claims, config, offer, relying, tokens};
 
 type Change = fn(&mut Value);
 
@@ -82,9 +82,9 @@ async fn special_characters_in_id_and_secret_survive_both_ways_of_authenticating
     }
 }
 
-#[tokio::test]
-async fn id_tokens_with_wrong_claims_are_refused_before_any_token_is_used() {
-    let changes: Vec<(&str, &str, Change)> = vec![
+/// What is wrong, what the error says about it, and the change that makes it so.
+fn wrongs() -> Vec<(&'static str, &'static str, Change)> {
+    vec![
         ("iss", "'s iss", |c| c["iss"] = "https://evil.example.com".into()),
         ("iss with a slash more", "'s iss", |c| c["iss"] = format!("{}/", c["iss"].as_str().unwrap()).into()),
         ("no iss", "not a signed JWT", |c| remove(c, "iss")),
@@ -95,12 +95,12 @@ async fn id_tokens_with_wrong_claims_are_refused_before_any_token_is_used() {
         ("aud a number", "not a signed JWT", |c| c["aud"] = 1.into()),
         ("aud in another case", "aud is not ours", |c| c["aud"] = "Shop".into()),
         ("untrusted further aud", "aud is not ours", |c| {
-            set(c, &[("aud", json!(["shop", "evil"])), ("azp", json!("shop"))])
+            set(c, &[("aud", json!(["shop", "evil"])), ("azp", json!("shop"))]);
         }),
         ("trusted further aud, no azp", "no azp", |c| c["aud"] = json!(["shop", "api"])),
         ("trusted aud alone", "aud is not ours", |c| c["aud"] = "api".into()),
         ("azp another", "azp is another", |c| c["azp"] = "evil".into()),
-        ("azp not text", "azp is another", |c| c["azp"] = json!(["shop"])),
+        ("azp not text", "not a signed JWT", |c| c["azp"] = json!(["shop"])),
         ("expired", "expired", |c| c["exp"] = (NOW - 60).into()),
         ("no exp", "not a signed JWT", |c| remove(c, "exp")),
         ("exp text", "not a signed JWT", |c| c["exp"] = "never".into()),
@@ -126,11 +126,15 @@ async fn id_tokens_with_wrong_claims_are_refused_before_any_token_is_used() {
         ("sub a number", "not a signed JWT", |c| c["sub"] = 1.into()),
         ("long sub", "'s sub", |c| c["sub"] = "x".repeat(256).into()),
         ("sub with a line break", "'s sub", |c| c["sub"] = "u-1\r\nx-admin: 1".into()),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn id_tokens_with_wrong_claims_are_refused_before_any_token_is_used() {
     let signer = Signer::ec("k1");
     let provider = Hostile::start(&[&signer]).await;
     let relying = relying(&config(&provider.issuer));
-    for (count, (name, why, change)) in changes.into_iter().enumerate() {
+    for (count, (name, why, change)) in wrongs().into_iter().enumerate() {
         let mut claims = claims(&provider.issuer);
         change(&mut claims);
         offer(&provider, &signer, &claims);
@@ -278,9 +282,10 @@ async fn userinfo_that_cannot_be_trusted_ends_the_login() {
     ];
     let signer = Signer::ec("k1");
     let provider = Hostile::start(&[&signer]).await;
-    let relying = relying(&config(&provider.issuer));
+    let pair = Pair::new(&provider.issuer);
     offer(&provider, &signer, &claims(&provider.issuer));
     for (name, reply, expected) in cases {
+        let relying = pair.awaiting(&reply).await;
         provider.on(USERINFO, reply);
         let error = relying.redeem(true).await.expect_err(name);
         assert!(expected(&error), "{name}: {error:?}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::hostile::{Hostile, JWKS, Reply, TOKEN};
 use crate::signer::{Signer, at_hash, hs256, unsigned};
-use crate::support::{ACCESS, NOW, claims, config, offer, relying, tokens};
+use crate::support::{ACCESS, NOW, claims, config, config_for, offer, relying, tokens};
 
 type Change = fn(&mut Value);
 
@@ -122,7 +122,7 @@ async fn rotated_tokens_are_not_lost_for_keys_that_cannot_be_had() {
     ];
     for (name, reply) in broken {
         let provider = Hostile::start(&[]).await;
-        let relying = relying(&config(&provider.issuer));
+        let relying = relying(&config_for(&reply, &provider.issuer));
         provider.on(JWKS, reply);
         offer(&provider, &new, &claims(&provider.issuer));
         let refreshed = relying.refresh().await.expect(name);

@@ -48,6 +48,7 @@ pub(crate) struct Relying {
     pub(crate) metrics: Metrics,
 }
 
+/// A configuration with patience: a busy machine must not look like a silent provider.
 pub(crate) fn config(issuer: &str) -> ProviderConfig {
     ProviderConfig {
         name: "main".into(),
@@ -55,12 +56,39 @@ pub(crate) fn config(issuer: &str) -> ProviderConfig {
         client_id: "shop".into(),
         client_secret: SECRET.into(),
         client_auth: ClientAuth::Basic,
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(20),
         clock_skew: Duration::from_secs(60),
         signing_algorithms: ["RS256", "PS256", "ES256", "EdDSA"].map(String::from).to_vec(),
         trusted_audiences: vec!["api".into()],
         ca: None,
         default_token_lifetime: Duration::from_secs(300),
+    }
+}
+
+/// The configuration for `reply`: with little patience where nothing but the timeout ends the call.
+pub(crate) fn config_for(reply: &Reply, issuer: &str) -> ProviderConfig {
+    let config = config(issuer);
+    if reply.hangs() { ProviderConfig { timeout: Duration::from_millis(700), ..config } } else { config }
+}
+
+/// A patient client and a hurried one.
+pub(crate) struct Pair(Relying, Relying);
+
+impl Pair {
+    pub(crate) fn new(issuer: &str) -> Self {
+        Self(relying(&config(issuer)), relying(&config_for(&Reply::Silence, issuer)))
+    }
+
+    /// The one that fits what the provider is going to answer, with discovery behind it.
+    pub(crate) async fn awaiting(&self, reply: &Reply) -> &Relying {
+        let relying = if reply.hangs() { &self.1 } else { &self.0 };
+        for _ in 0..20 {
+            if relying.client.ready().await.is_ok() {
+                return relying;
+            }
+            relying.clock.advance(Duration::from_secs(1));
+        }
+        panic!("discovery does not succeed");
     }
 }
 

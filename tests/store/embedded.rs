@@ -178,15 +178,8 @@ async fn damage_in_the_middle_of_the_file_is_found_when_it_is_opened() {
     file.seek(SeekFrom::Start(u64::try_from(at).unwrap())).unwrap();
     file.write_all(b"X").unwrap();
     drop(file);
-    match Embedded::open(&path, Arc::new(SystemClock)) {
-        Err(error) => assert!(matches!(error, OpenError::Unreadable { .. }), "{error:?}"),
-        // The byte was in a page that no row uses any more.
-        Ok(store) => {
-            for n in 0..64 {
-                assert_eq!(store.load(numbered(n)).await.unwrap().unwrap().payload, [b'p'; 3000]);
-            }
-        }
-    }
+    let error = Embedded::open(&path, Arc::new(SystemClock)).err().expect("the damage is found");
+    assert!(matches!(error, OpenError::Unreadable { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -217,24 +210,24 @@ async fn aged_rows_are_swept_and_their_space_is_given_back() {
     let (_directory, path) = a_file();
     let clock = SetClock::at(SystemClock.now());
     let store = Embedded::open(&path, clock.clone()).unwrap();
-    for _ in 0..150 {
+    for _ in 0..8 {
         let short = NewSession {
             ttl: Duration::from_secs(60),
             index_ttl: Duration::from_secs(60),
-            ..a_session(an_id(), &vec![7; 300_000], &[a_user()])
+            ..a_session(an_id(), &vec![7; 1_900_000], &[a_user()])
         };
         store.create(short).await.unwrap();
     }
     let kept = an_id();
     store.create(a_session(kept, b"kept", &[])).await.unwrap();
-    assert_eq!(store.rows().await.unwrap(), 301);
+    assert_eq!(store.rows().await.unwrap(), 17);
     let full = std::fs::metadata(&path).unwrap().len();
 
     clock.advance(Duration::from_secs(120));
     eventually("the sweep", || async {
         // Any write wakes the writer, which then looks at the clock.
-        store.ping().await.unwrap();
-        store.rows().await.unwrap() == 1
+        let _ = store.ping().await;
+        store.rows().await.is_ok_and(|rows| rows == 1)
     })
     .await;
     eventually("the compaction", || async { std::fs::metadata(&path).unwrap().len() < full / 4 }).await;

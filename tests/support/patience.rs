@@ -1,5 +1,5 @@
 //! Waiting without sleeping blindly: poll until it holds, or fail naming what was awaited.
-//! One setting for all tests: `E2E_PATIENCE` in seconds (default 20).
+//! One setting for all tests: `E2E_PATIENCE` in seconds (default 30).
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// How long anything may take before a test gives up on it.
 pub fn patience() -> Duration {
     let seconds = std::env::var("E2E_PATIENCE").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(20))
+    Duration::from_secs(seconds.unwrap_or(30))
 }
 
 /// Polls `probe` until it yields a value; panics with `what` when patience ends.

@@ -165,7 +165,11 @@ impl Plan {
         let mut config = base_config(&issuer.expect("a provider"), &self.client, &secrets.files);
         let store = store_link.as_ref().map(|link| link.address);
         if let Some(at) = store.or_else(|| redis.as_ref().map(Redis::address)) {
-            config["store"] = json!({ "kind": "redis", "url": format!("redis://{at}/0") });
+            // Generous: tests share a few cores, and a hiccup of the machine is not their subject.
+            config["store"] = json!({
+                "kind": "redis", "url": format!("redis://{at}/0"),
+                "response_timeout": "500ms", "connect_timeout": "1s",
+            });
         }
         if let Some(otlp) = &otlp {
             config["telemetry"]["otlp_endpoint"] = format!("http://{}", otlp.address).into();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// The files, as an operator has them.
@@ -15,6 +15,8 @@ impl Certificates {
     pub fn generate() -> Self {
         let files = TempDir::new().unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        // A name of its own: a certificate whose issuer has its own name counts as self-signed.
+        authority.distinguished_name.push(DnType::CommonName, "test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         std::fs::write(files.path().join("ca.pem"), authority.self_signed(&key).unwrap().pem()).unwrap();

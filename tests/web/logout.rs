@@ -154,7 +154,9 @@ async fn the_last_page_takes_any_state_but_claims_nothing_untrue() {
     browser.sign_in().await;
     let mut returning = browser.clone();
     returning.post("/auth/logout").await;
-    assert!(returning.get("/auth/logout/done?state=wrong").await.body.contains("You are signed out"));
+    let wrong = returning.get("/auth/logout/done?state=wrong").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    assert!(wrong.body.contains("may still be signed in there"), "{}", wrong.body);
     assert!(returning.jar.is_empty(), "a wrong state ends the wait as well");
     // Still signed in: shows the button instead of a lie.
     assert!(browser.get("/auth/logout/done").await.body.contains("<button"));

@@ -4,6 +4,8 @@
 //! The test browser checks every single answer: headers, cookie attributes, and that no token is in it. After every
 //! test its log is searched for secrets.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails fails its test")]
+
 mod bed;
 mod browser;
 mod edges;

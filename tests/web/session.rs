@@ -77,6 +77,19 @@ async fn a_bound_session_is_not_shown_to_another_browser_or_network() {
 }
 
 #[tokio::test]
+async fn another_site_learns_nothing() {
+    let bed = Bed::new();
+    let mut browser = bed.browser();
+    browser.sign_in().await;
+    for site in ["cross-site", "same-site"] {
+        let fields = [("sec-fetch-site", site), ("sec-fetch-mode", "cors"), ("origin", "https://evil.example")];
+        let seen = browser.send(Method::GET, "/auth/session", &fields).await;
+        assert_eq!(seen.status, StatusCode::FORBIDDEN);
+        assert!(seen.headers.get("access-control-allow-origin").is_none());
+    }
+}
+
+#[tokio::test]
 async fn a_static_header_is_asked_for_where_the_app_has_one() {
     let bed = Bed::with(|app| app.csrf.header = Some(("x-csrf".into(), "1".into())));
     let mut browser = bed.browser();

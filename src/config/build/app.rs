@@ -17,13 +17,17 @@ use crate::core::app::{
     SessionSettings, Upstream,
 };
 
-/// Scopes by the name of their provider.
-type Scopes<'a> = HashMap<&'a str, &'a [String]>;
+/// The providers that apps may refer to.
+struct Known<'a> {
+    /// Their scopes by name.
+    scopes: HashMap<&'a str, &'a [String]>,
+    /// The names that stand in the file, for hints: what the environment holds is never shown.
+    shown: Vec<&'a str>,
+}
 
 /// `root` is the top level: an app refers to the providers.
 pub(super) fn apps(raw: Vec<RawApp>, providers: &[Provider], root: &Scope<'_>) -> Option<Apps> {
-    let scopes: Scopes<'_> =
-        providers.iter().filter_map(|one| Some((one.name.as_deref()?, one.scopes.as_slice()))).collect();
+    let known = known(providers, &root.key("providers"));
     let mut names = HashSet::new();
     let mut seen = clash::Seen::default();
     let mut built = Vec::new();
@@ -35,15 +39,16 @@ pub(super) fn apps(raw: Vec<RawApp>, providers: &[Provider], root: &Scope<'_>) -
         }
         let origins = app.origin.as_ref().and_then(|origin| origins(origin, &at.key("origin")));
         seen.add(origins.as_deref().unwrap_or_default(), &app.cookie.name, &at);
-        built.extend(self::app(app, origins, &scopes, &at));
+        built.extend(self::app(app, origins, &known, &at));
     }
     (built.len() == count).then(|| Apps::new(built))
 }
 
-fn app(raw: RawApp, origins: Option<Vec<Origin>>, scopes: &Scopes<'_>, at: &Scope<'_>) -> Option<App> {
+fn app(raw: RawApp, origins: Option<Vec<Origin>>, known: &Known<'_>, at: &Scope<'_>) -> Option<App> {
     let name = raw.name.and_then(|text| at.key("name").check(value::name(&text)));
-    let provider = raw.provider.and_then(|text| provider(text, scopes, &at.key("provider")));
+    let provider = raw.provider.and_then(|text| provider(text, known, &at.key("provider")));
     let upstream = upstream(raw.upstream, &at.key("upstream"));
+    rules::warn_of_login_routes(&raw.rules, &raw.login.prefix, &at.key("rules"));
     let default_policy = rules::policy(raw.rules, &at.key("rules"));
     let policies = rules::policies(raw.policies, &at.key("policies"));
     let cookie = cookie(&raw.cookie, &at.key("cookie"));
@@ -52,7 +57,7 @@ fn app(raw: RawApp, origins: Option<Vec<Origin>>, scopes: &Scopes<'_>, at: &Scop
     let login = login(raw.login, &at.key("login"));
     let csrf = csrf(raw.csrf, &at.key("csrf"));
     let provider = provider?;
-    let scopes = scopes.get(provider.as_str()).map(|scopes| scopes.to_vec()).unwrap_or_default();
+    let scopes = known.scopes.get(provider.as_str()).map(|scopes| scopes.to_vec()).unwrap_or_default();
     Some(App {
         name: Arc::from(name?),
         origins: origins?,
@@ -80,16 +85,21 @@ fn origins(raw: &OneOrMany<String>, at: &Scope<'_>) -> Option<Vec<Origin>> {
     }
 }
 
-fn provider(name: String, scopes: &Scopes<'_>, at: &Scope<'_>) -> Option<String> {
-    if scopes.contains_key(name.as_str()) {
+fn known<'a>(providers: &'a [Provider], at: &Scope<'_>) -> Known<'a> {
+    let named = providers.iter().enumerate().filter_map(|(index, one)| Some((index, one.name.as_deref()?, one)));
+    let scopes = named.clone().map(|(_, name, one)| (name, one.scopes.as_slice())).collect();
+    let is_shown = |index| !at.item(index).key("name").is_from_environment();
+    Known { scopes, shown: named.filter(|(index, ..)| is_shown(*index)).map(|(_, name, _)| name).collect() }
+}
+
+fn provider(name: String, known: &Known<'_>, at: &Scope<'_>) -> Option<String> {
+    if known.scopes.contains_key(name.as_str()) {
         return Some(name);
     }
-    let mut known: Vec<&str> = scopes.keys().copied().collect();
-    known.sort_unstable();
-    let hint = match nearest(&name, known.iter().copied()) {
+    let hint = match nearest(&name, known.shown.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "add it under `providers`".to_owned(),
-        None => format!("there is {}", known.join(", ")),
+        None if known.scopes.is_empty() => "add it under `providers`".to_owned(),
+        None => format!("there is {}", known.shown.join(", ")),
     };
     at.mistake(format!("no provider is named {}: {hint}", at.quote()));
     None

@@ -33,9 +33,8 @@ pub(super) fn policy(raw: Vec<RawRule>, at: &Scope<'_>) -> Option<Policy> {
 fn rule(raw: RawRule, at: &Scope<'_>) -> Option<Rule> {
     let paths = raw.paths.and_then(|paths| patterns(&paths, &at.key("paths")));
     let methods = methods(raw.methods, &at.key("methods"));
-    let claims = claims(raw.claims, &at.key("claims"));
     let demand = match raw.session {
-        Need::Required => Demand::Session(claims?),
+        Need::Required => Demand::Session(claims(raw.claims)),
         Need::Optional | Need::None if at.key("claims").is_written() => {
             at.key("claims").mistake("claims need a session: remove them, or write `session: required`");
             return None;
@@ -72,11 +71,7 @@ fn methods(raw: Option<Vec<String>>, at: &Scope<'_>) -> Option<Vec<String>> {
     fit.then_some(methods)
 }
 
-fn claims(raw: BTreeMap<String, OneOrMany<ClaimValue>>, at: &Scope<'_>) -> Option<Vec<RequiredClaim>> {
-    if at.is_written() && raw.is_empty() {
-        at.mistake("names no claim: name one, or remove the key");
-        return None;
-    }
+fn claims(raw: BTreeMap<String, OneOrMany<ClaimValue>>) -> Vec<RequiredClaim> {
     let claims = raw.into_iter().map(|(claim, values)| {
         let values = match values {
             OneOrMany::One(value) => vec![value],
@@ -84,7 +79,7 @@ fn claims(raw: BTreeMap<String, OneOrMany<ClaimValue>>, at: &Scope<'_>) -> Optio
         };
         RequiredClaim { claim, values: values.into_iter().map(text).collect() }
     });
-    Some(claims.collect())
+    claims.collect()
 }
 
 fn text(value: ClaimValue) -> String {
@@ -92,6 +87,18 @@ fn text(value: ClaimValue) -> String {
         ClaimValue::Text(text) => text,
         ClaimValue::Flag(flag) => flag.to_string(),
         ClaimValue::Whole(number) => number.to_string(),
+    }
+}
+
+/// Warns of rules for paths that the login routes answer themselves: a rule there protects or opens nothing.
+pub(super) fn warn_of_login_routes(rules: &[RawRule], prefix: &str, at: &Scope<'_>) {
+    for (index, rule) in rules.iter().enumerate() {
+        let at = at.item(index).key("paths");
+        for (index, path) in rule.paths.iter().flatten().enumerate() {
+            if path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                at.item(index).warn(format!("never used: everything below {prefix} is answered by the login routes"));
+            }
+        }
     }
 }
 

@@ -37,7 +37,12 @@ pub(super) fn store(raw: Store, at: &Scope<'_>, files: &Files) -> Option<StoreCo
             if path.is_empty() {
                 at.key("path").mistake("is empty: name a file");
             }
-            Some(StoreConfig::Embedded { path: files.resolve(&path) })
+            let path = files.resolve(&path);
+            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            if let Some(missing) = directory.filter(|directory| !directory.is_dir()) {
+                at.key("path").mistake(format!("{} is not a directory: make it first", missing.display()));
+            }
+            Some(StoreConfig::Embedded { path })
         }
         Some(StoreKind::Redis) => {
             if at.key("path").is_written() {

@@ -122,6 +122,15 @@ impl Notice {
                Please try again in a few seconds.",
         link: "Try again",
     };
+    /// The return from the provider has another state than the one that we sent.
+    pub const SIGN_OUT_UNVERIFIED: Self = Self {
+        name: "sign-out-unverified",
+        status: 400,
+        title: "You are signed out here",
+        text: "The answer of your identity provider could not be recognised, so you may still be signed in there. \
+               On a shared computer, sign out there as well and close the browser.",
+        link: "Back to the site",
+    };
     /// Not from our own pages.
     pub const SIGN_OUT_FOREIGN: Self = Self {
         name: "sign-out-foreign",

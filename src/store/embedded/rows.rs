@@ -73,6 +73,20 @@ impl Row {
     }
 }
 
+/// How much one step of a sweep does, so that writes can pass between two steps.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) look_at: usize,
+    pub(super) remove: usize,
+}
+
+/// What one step of a sweep did.
+pub(super) struct Swept {
+    pub(super) removed: usize,
+    /// Where the next step goes on; `None` when the pass has met every row.
+    pub(super) next: Option<Vec<u8>>,
+}
+
 /// A session's record, or `None` when there is none or its time is over.
 pub(super) fn load(snapshot: &ReadTransaction, id: SessionId, now: Timestamp) -> Result<Option<Stored>, Failure> {
     let rows = snapshot.open_table(ROWS)?;
@@ -206,26 +220,21 @@ impl<'txn> Rows<'txn> {
         Ok(true)
     }
 
-    /// Removes what has aged among the next `limit` rows behind `cursor`. Where the pass goes on, or
-    /// `None` when it has met every row.
-    pub(super) fn sweep(
-        &mut self,
-        cursor: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<(u64, Option<Vec<u8>>), Failure> {
+    /// Removes what has aged behind `cursor`, after at most so many rows looked at or removed.
+    pub(super) fn sweep(&mut self, cursor: Option<&[u8]>, step: Step, now: Timestamp) -> Result<Swept, Failure> {
         let mut aged = Vec::new();
-        let mut last = None;
         let mut seen = 0_usize;
+        let mut next = None;
         let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
-        for entry in self.rows.range::<&[u8]>((from, Bound::Unbounded))?.take(limit) {
+        for entry in self.rows.range::<&[u8]>((from, Bound::Unbounded))? {
             let (key, value) = entry?;
             seen += 1;
             if !Row::from_value(value.value()).lives(now) {
                 aged.push(key.value().to_vec());
             }
-            if seen == limit {
-                last = Some(key.value().to_vec());
+            if seen == step.look_at || aged.len() == step.remove {
+                next = Some(key.value().to_vec());
+                break;
             }
         }
         for key in &aged {
@@ -234,7 +243,7 @@ impl<'txn> Rows<'txn> {
                 self.payloads.remove(&id)?;
             }
         }
-        Ok((u64::try_from(aged.len()).unwrap_or(u64::MAX), last))
+        Ok(Swept { removed: aged.len(), next })
     }
 
     fn listed(&self, key: IndexKey) -> Result<Vec<SessionId>, Failure> {

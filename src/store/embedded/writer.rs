@@ -9,7 +9,7 @@ use redb::Durability;
 use tokio::sync::oneshot;
 
 use super::file::SharedFile;
-use super::rows::{Failure, Rows};
+use super::rows::{Failure, Rows, Step, Swept};
 use crate::clock::SharedClock;
 use crate::core::time::Timestamp;
 
@@ -20,13 +20,15 @@ const BATCH: usize = 256;
 /// open a file again.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
-/// A sweep looks at this many rows, this often: a million rows take a quarter of an hour, while every read
-/// checks the age of what it reads anyway.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
-const SWEEP_ROWS: usize = 32_768;
+/// The pause between two passes over the rows. Nobody sees an aged row meanwhile: every read checks.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// A pass goes in steps of a few milliseconds, and whoever wants to write comes between two of them.
+const STEP: Step = Step { look_at: 8192, remove: 128 };
+const BETWEEN_STEPS: Duration = Duration::from_millis(2);
 
 /// Smaller files are not worth a compaction.
-const COMPACT_ABOVE: u64 = 32 << 20;
+const COMPACT_ABOVE: u64 = 8 << 20;
 
 /// How soon a write has to be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +75,10 @@ pub(super) struct Writer {
     broken: bool,
     next_flush: Timestamp,
     next_sweep: Timestamp,
+    /// Where the pass that is under way goes on.
     cursor: Option<Vec<u8>>,
-    /// Rows removed since the last look at the file's size.
-    removed: u64,
+    /// Whether this pass has removed anything.
+    removed: bool,
 }
 
 impl Writer {
@@ -90,14 +93,13 @@ impl Writer {
             next_flush: now,
             next_sweep: now + SWEEP_EVERY,
             cursor: None,
-            removed: 0,
+            removed: false,
         }
     }
 
     pub(super) fn run(mut self) {
         loop {
-            let wait = if self.unflushed || self.broken { FLUSH_EVERY } else { SWEEP_EVERY };
-            let open = match self.commands.recv_timeout(wait) {
+            let open = match self.commands.recv_timeout(self.patience()) {
                 Ok(Command::Write(durable, job)) => self.batch(durable, job),
                 Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => false,
                 Err(RecvTimeoutError::Timeout) => true,
@@ -110,6 +112,17 @@ impl Writer {
         self.flush();
         if let Err(failure) = self.file.close() {
             tracing::error!(error = %failure, "the embedded store was not closed cleanly");
+        }
+    }
+
+    /// How long to wait for a command before looking at the clock.
+    const fn patience(&self) -> Duration {
+        if self.broken || (self.unflushed && self.cursor.is_none()) {
+            FLUSH_EVERY
+        } else if self.cursor.is_some() {
+            BETWEEN_STEPS
+        } else {
+            SWEEP_EVERY
         }
     }
 
@@ -174,7 +187,7 @@ impl Writer {
         if self.unflushed && now >= self.next_flush {
             self.flush();
         }
-        if now >= self.next_sweep {
+        if self.cursor.is_some() || now >= self.next_sweep {
             self.next_sweep = now + SWEEP_EVERY;
             self.sweep(now);
         }
@@ -191,26 +204,30 @@ impl Writer {
         }
     }
 
+    /// One step; behind the last one of a pass that found something there may be space to give back.
     fn sweep(&mut self, now: Timestamp) {
         let cursor = self.cursor.take();
-        match self.file.write(Durability::None, |rows| rows.sweep(cursor.as_deref(), SWEEP_ROWS, now)) {
-            Ok((removed, next)) => {
+        match self.file.write(Durability::None, |rows| rows.sweep(cursor.as_deref(), STEP, now)) {
+            Ok(Swept { removed, next }) => {
                 if removed > 0 {
+                    self.removed = true;
                     self.committed(Durable::Soon, now);
-                    self.removed = self.removed.saturating_add(removed);
                 }
                 self.cursor = next;
             }
             Err(failure) => return self.failed(&failure, "sweeping the embedded store failed"),
         }
-        // At the end of a pass that found something there may be space to give back.
-        if self.cursor.is_none() && self.removed > 0 {
-            self.removed = 0;
-            match self.file.compact(COMPACT_ABOVE) {
-                Ok(true) => tracing::info!("compacted the embedded store"),
-                Ok(false) => {}
-                Err(failure) => self.failed(&failure, "compacting the embedded store failed"),
-            }
+        if self.cursor.is_none() && self.removed {
+            self.removed = false;
+            self.compact();
+        }
+    }
+
+    fn compact(&mut self) {
+        match self.file.compact(COMPACT_ABOVE) {
+            Ok(true) => tracing::info!("compacted the embedded store"),
+            Ok(false) => {}
+            Err(failure) => self.failed(&failure, "compacting the embedded store failed"),
         }
     }
 

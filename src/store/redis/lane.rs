@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::fault;
 use super::link::Link;
-use super::manager::{Manager, SetupError};
+use super::manager::{Manager, Report, SetupError};
 use super::outage::Outage;
 use crate::config::RedisConfig;
 use crate::store::StoreError;
@@ -53,6 +53,7 @@ impl Lane {
             .queue_strategy(QueueStrategy::Fifo)
             .connection_timeout(config.connect_timeout)
             .retry_connection(false)
+            .error_sink(Box::new(Report(outage.clone())))
             .max_lifetime(None)
             .idle_timeout(None)
             .build_unchecked(manager);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bb8_redis::bb8::ManageConnection;
+use bb8_redis::bb8::{ErrorSink, ManageConnection};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
@@ -81,9 +81,9 @@ impl Manager {
 
 impl ManageConnection for Manager {
     type Connection = Link;
-    type Error = Broken;
+    type Error = Trouble;
 
-    async fn connect(&self) -> Result<Link, Broken> {
+    async fn connect(&self) -> Result<Link, Trouble> {
         match self.open().await {
             Ok(link) => {
                 self.outage.over();
@@ -92,13 +92,13 @@ impl ManageConnection for Manager {
             }
             Err(error) => {
                 self.outage.failed(&error);
-                Err(Broken)
+                Err(Trouble::Unreachable)
             }
         }
     }
 
-    async fn is_valid(&self, link: &mut Link) -> Result<(), Broken> {
-        if link.health.is_broken() { Err(Broken) } else { Ok(()) }
+    async fn is_valid(&self, link: &mut Link) -> Result<(), Trouble> {
+        if link.health.is_broken() { Err(Trouble::Broken) } else { Ok(()) }
     }
 
     fn has_broken(&self, link: &mut Link) -> bool {
@@ -107,8 +107,31 @@ impl ManageConnection for Manager {
 }
 
 /// The pool needs to know that, not why: callers ask [`Outage`].
-#[derive(Debug)]
-pub(super) struct Broken;
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trouble {
+    /// A connection in the pool is of no use any more.
+    Broken,
+    /// No connection could be made.
+    Unreachable,
+}
+
+/// Wakes those who wait for a connection that did not come. The pool reports a failed attempt here after it
+/// has booked it: whoever is woken and asks again causes a new attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Report(pub(super) Arc<Outage>);
+
+impl ErrorSink<Trouble> for Report {
+    fn sink(&self, trouble: Trouble) {
+        match trouble {
+            Trouble::Broken => {}
+            Trouble::Unreachable => self.0.announce(),
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<Trouble>> {
+        Box::new(self.clone())
+    }
+}
 
 fn client(config: &RedisConfig) -> Result<Client, SetupError> {
     let settings = |error: &RedisError| SetupError::Settings(error.to_string());

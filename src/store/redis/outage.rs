@@ -11,14 +11,14 @@ use super::fault;
 use crate::store::StoreError;
 
 /// The last failure to connect, until one succeeds.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Outage {
     reason: Mutex<Option<StoreError>>,
     news: Notify,
 }
 
 impl Outage {
-    /// Ends when an attempt to connect fails after this call.
+    /// Ends when a failed attempt to connect is announced after this call.
     pub(super) fn next(&self) -> Notified<'_> {
         self.news.notified()
     }
@@ -35,13 +35,15 @@ impl Outage {
     /// An attempt failed. Logged when the outage begins, not for each attempt.
     pub(super) fn failed(&self, error: &RedisError) {
         let reason = fault::store_error(error);
-        {
-            let mut last = self.lock();
-            if last.is_none() {
-                tracing::warn!(error = %reason, "cannot connect to Redis");
-            }
-            *last = Some(reason);
+        let mut last = self.lock();
+        if last.is_none() {
+            tracing::warn!(error = %reason, "cannot connect to Redis");
         }
+        *last = Some(reason);
+    }
+
+    /// Wakes who waits for a connection.
+    pub(super) fn announce(&self) {
         self.news.notify_waiters();
     }
 

@@ -1,4 +1,15 @@
-//! What is logged and traced while the client works: never a secret, at any level (behaviour 45).
+//! What is logged and traced while the provider client works: never a secret, at any level (behaviour 45).
+//! A binary of its own, because tests in other threads would disturb what the subscriber gets to see.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail by panicking")]
+#![expect(dead_code, reason = "the hostile provider can do more than this test needs")]
+
+#[path = "oidc/hostile.rs"]
+mod hostile;
+#[path = "oidc/signer.rs"]
+mod signer;
+#[path = "oidc/support.rs"]
+mod support;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
