@@ -37,7 +37,11 @@ pub(super) fn done(web: &Web, visit: &Visit<'_>, query: &str) -> Answer {
         (None, _) | (Some(_), Some(_)) => None,
     };
     let (returned, cookies) = Logout::check_return(visit, state.as_deref());
-    tracing::debug!(record.app = %visit.app.name, logout.returned = ?returned, "the last page of a logout");
+    let outcome = match returned {
+        Return::Verified => "verified",
+        Return::Wrong | Return::Unverified => "unverified",
+    };
+    tracing::debug!(record.app = %visit.app.name, outcome, "the last page of a logout");
     let answer = match (visit.ticket(web.vault.keyring()), returned) {
         // Somebody came here without signing out: saying that they are signed out would be untrue.
         (Ok(Some(_)), _) => show(visit),

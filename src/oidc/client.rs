@@ -16,7 +16,7 @@ use super::discovery::Metadata;
 use super::http::{Endpoint, Http, HttpSetupError};
 use super::id_token::{Invalid, Occasion, Presented, Rules, Verified};
 use super::kept::{Kept, Renewal};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, UNSUPPORTED_TOKEN_TYPE};
 use super::registration::Registration;
 use super::token::TokenAnswer;
 use super::{
@@ -273,6 +273,10 @@ impl Provider for OidcClient {
         }
         let secrets = [token.expose_secret(), self.registration.secret()];
         let refusal = Refusal::read("revocation", answer.status, &answer.body, &secrets);
+        if refusal.kind == UNSUPPORTED_TOKEN_TYPE {
+            // A self-contained access token, mostly: nothing can be done, and nothing is wrong.
+            return Ok(());
+        }
         self.http.failed(Endpoint::Revocation, refusal.kind);
         Err(refusal.error)
     }

@@ -12,6 +12,9 @@ const LONGEST_WORD: usize = 40;
 /// A description is cut after this many characters.
 const LONGEST_TEXT: usize = 200;
 
+/// The kind of a revocation that the provider does not offer for this sort of token (RFC 7009 §2.2.1).
+pub(super) const UNSUPPORTED_TOKEN_TYPE: &str = "unsupported_token_type";
+
 /// An answer that is not what was asked for.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -55,6 +58,7 @@ impl Refusal {
             Some("temporarily_unavailable" | "server_error" | "slow_down") => {
                 ("unavailable", ProviderError::Unavailable(text))
             }
+            Some("unsupported_token_type") => (UNSUPPORTED_TOKEN_TYPE, ProviderError::Rejected(text)),
             Some("invalid_client") => ("invalid_client", ProviderError::Misconfigured(text)),
             Some("unauthorized_client" | "unsupported_grant_type" | "invalid_scope" | "invalid_target") => {
                 ("refused", ProviderError::Misconfigured(text))

@@ -15,7 +15,7 @@ use crate::core::decide::Outcome;
 use crate::core::session::{Generation, Held, Session};
 use crate::core::ticket::Ticket;
 use crate::oidc::{ProviderError, RefreshError, RefreshRequest, Refreshed, SharedProvider, TokenKind};
-use crate::store::{LeaseOwner, OnceKey, Replaced, SessionId};
+use crate::store::{LeaseOwner, OnceKey, Replaced, SessionId, StoreError};
 
 /// A lease is short and renewed while the provider call runs, so that a killed holder is replaced within this time,
 /// inside every provider's grace period.
@@ -29,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A replica that does not hold the lease gives up after this time; the next request starts over.
 const LONGEST_WATCH: Duration = Duration::from_secs(45);
+
+/// A store that fails for a moment does not fail everyone who waits: reading and leasing are tried for this long.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Pauses between attempts to store tokens that the provider rotated: from the first to the longest, doubling.
 const SAVE_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -71,13 +74,17 @@ impl Flight {
 
     /// Waits for the lease. `Some`: somebody else holds it and came to this outcome.
     async fn take_lease(&self, owner: LeaseOwner) -> Option<Outcome> {
-        let give_up = Instant::now() + LONGEST_WATCH;
+        let began = Instant::now();
         loop {
             match self.refresher.vault.store().acquire_lease(self.id, owner, LEASE).await {
                 Ok(true) => return None,
-                Ok(false) if Instant::now() >= give_up => return Some(Outcome::Later),
+                Ok(false) if began.elapsed() >= LONGEST_WATCH => return Some(Outcome::Later),
                 Ok(false) => sleep(LOOK).await,
-                Err(error) => return Some(self.store_failed(&error)),
+                Err(error) if began.elapsed() >= STORE_PATIENCE => return Some(self.store_failed(&error)),
+                Err(_) => {
+                    sleep(LOOK).await;
+                    continue;
+                }
             }
             match self.refresher.vault.open(&self.ticket, &self.held.session.app).await {
                 Ok(Some(held)) if self.is_news(&held) => {
@@ -86,14 +93,26 @@ impl Flight {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return Some(Outcome::Ended),
-                Err(error) => return Some(self.store_failed(&error)),
+                Err(error) if began.elapsed() >= STORE_PATIENCE => return Some(self.store_failed(&error)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The record as it stands now.
+    async fn read(&self) -> Result<Option<Held>, StoreError> {
+        let began = Instant::now();
+        loop {
+            match self.refresher.vault.open(&self.ticket, &self.held.session.app).await {
+                Err(_) if began.elapsed() < STORE_PATIENCE => sleep(LOOK).await,
+                outcome => return outcome,
             }
         }
     }
 
     /// Under the lease: reads again, asks the provider once, stores the answer.
     async fn refresh(&self, owner: LeaseOwner) -> Outcome {
-        let current = match self.refresher.vault.open(&self.ticket, &self.held.session.app).await {
+        let current = match self.read().await {
             Ok(Some(current)) => current,
             Ok(None) => return Outcome::Ended,
             Err(error) => return self.store_failed(&error),
@@ -222,7 +241,7 @@ impl Flight {
 
     /// `invalid_grant`: ends the session, unless somebody else refreshed meanwhile.
     async fn refused(&self, current: &Held, why: &str) -> Outcome {
-        match self.refresher.vault.open(&self.ticket, &current.session.app).await {
+        match self.read().await {
             Ok(Some(held)) if held.generation != current.generation => {
                 self.count("reused");
                 Outcome::Refreshed(Arc::new(held))
@@ -260,7 +279,7 @@ impl Flight {
         Outcome::Ended
     }
 
-    fn store_failed(&self, error: &crate::store::StoreError) -> Outcome {
+    fn store_failed(&self, error: &StoreError) -> Outcome {
         self.count("store");
         tracing::warn!(%error, "a refresh was put off; the session is kept");
         Outcome::Later

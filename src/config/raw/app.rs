@@ -87,7 +87,9 @@ pub(in crate::config) enum Authorization {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "rule")]
 pub(in crate::config) struct Rule {
-    /// The paths it is for, any of them: `/exact`, `/one/*` (one segment), `/all/**` (everything below).
+    /// The paths it is for, any of them. `*` stands for any characters within a segment; a last segment `**` for the
+    /// path above it and everything below: `/admin/**` matches `/admin` and `/admin/a/b`. A trailing slash makes no
+    /// difference, case does. Written decoded: `/my file`, not `/my%20file`.
     #[schemars(required, length(min = 1))]
     pub(in crate::config) paths: Option<Vec<String>>,
     /// The methods it is for, upper case; all methods without this key. `GET` includes `HEAD`.

@@ -18,7 +18,7 @@ use super::unavailable;
 use crate::store::StoreError;
 
 /// Pages kept in memory; the operating system caches the rest.
-const CACHE_BYTES: usize = 8 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 
 /// Why the file cannot be opened.
 #[derive(Debug, thiserror::Error)]

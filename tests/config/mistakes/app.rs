@@ -103,6 +103,8 @@ fn rules_and_policies() {
         ("rules: [ { paths: [/], session: none, claims: { a: b } } ]", &format!("rules[0].claims: {need}")),
         ("rules: [ { paths: [/], session: optional, claims: { a: b } } ]", &format!("rules[0].claims: {need}")),
         ("rules: [ { paths: [/], methods: [\"G T\"] } ]", "rules[0].methods[0]: is not a method, as `GET` or `POST`"),
+        ("rules: [ { paths: [/a, admin/**] } ]", "rules[0].paths[1]: a path begins with `/`"),
+        ("rules: [ { paths: [/a/**/b] } ]", "rules[0].paths[0]: `**` can only be the last segment"),
         ("rules: [ { paths: /a } ]", "rules[0].paths: expected a list, found text"),
         (
             "rules: [ { paths: [/], session: false } ]",
