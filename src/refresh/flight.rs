@@ -58,15 +58,14 @@ impl Flight {
     /// Flies and tells everyone who waits.
     pub(super) async fn fly(self) {
         let owner = LeaseOwner(random());
-        let outcome = match self.take_lease(owner).await {
-            Some(outcome) => outcome,
-            None => {
-                let outcome = self.refresh(owner).await;
-                if let Err(error) = self.refresher.vault.store().release_lease(self.id, owner).await {
-                    tracing::debug!(%error, "a refresh lease was not given back; it runs out by itself");
-                }
-                outcome
+        let outcome = if let Some(outcome) = self.take_lease(owner).await {
+            outcome
+        } else {
+            let outcome = self.refresh(owner).await;
+            if let Err(error) = self.refresher.vault.store().release_lease(self.id, owner).await {
+                tracing::debug!(%error, "a refresh lease was not given back; it runs out by itself");
             }
+            outcome
         };
         tracing::Span::current().record("outcome", describe(&outcome));
         self.sender.send_replace(Some(outcome));
@@ -231,10 +230,10 @@ impl Flight {
     /// The session was ended while the refresh ran: it stays ended, and the new tokens are revoked.
     async fn discard(&self, session: &Session) -> Outcome {
         self.count("ended");
-        if let Some(token) = &session.tokens.refresh {
-            if let Err(error) = self.provider.revoke(token.clone(), TokenKind::Refresh).await {
-                tracing::warn!(%error, "the refresh token of an ended session was not revoked");
-            }
+        if let Some(token) = &session.tokens.refresh
+            && let Err(error) = self.provider.revoke(token.clone(), TokenKind::Refresh).await
+        {
+            tracing::warn!(%error, "the refresh token of an ended session was not revoked");
         }
         Outcome::Ended
     }
