@@ -2,6 +2,7 @@
 //! minted, and how it shall behave from now on.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use url::Url;
@@ -9,6 +10,9 @@ use url::Url;
 use super::browser::{Browser, Call};
 use super::peers;
 use super::process::Process;
+
+/// A start that takes longer is given up.
+const START: Duration = Duration::from_secs(15);
 
 /// The running provider.
 pub struct Provider {
@@ -20,19 +24,23 @@ pub struct Provider {
 impl Provider {
     /// Starts it with settings (`clients`, `lifetimes`, …; see tests/peers/README.md).
     pub async fn start(settings: &Value) -> Self {
-        let script = peers::root().join("tests/peers/provider.mjs");
         let modules = peers::root().join("tests/peers/node_modules/oidc-provider");
         assert!(modules.exists(), "{} is missing: run tests/install.sh", modules.display());
-        let mut command = Command::new("node");
-        command.arg(script).arg("--port").arg("0").arg("--host").arg("127.0.0.1");
-        command.arg("--config").arg(settings.to_string());
-        let mut process = Process::spawn("provider", command);
-        let ready = process
-            .awaits("prints its issuer", |line| {
+        // Seen twice in a thousand starts on a crowded machine: Node loads everything and then stands still.
+        for _ in 0..3 {
+            let mut process = launch(settings);
+            let ready = process.awaits("prints its issuer", |line| {
                 let ready: Value = serde_json::from_str(line).ok()?;
                 ready.get("issuer").is_some().then_some(ready)
-            })
-            .await;
+            });
+            if let Ok(ready) = tokio::time::timeout(START, ready).await {
+                return Self::at(&ready, process);
+            }
+        }
+        panic!("the provider does not start");
+    }
+
+    fn at(ready: &Value, process: Process) -> Self {
         let issuer = ready["issuer"].as_str().expect("an issuer").to_owned();
         let port = ready["port"].as_u64().and_then(|port| u16::try_from(port).ok());
         Self { issuer, port: port.expect("a port"), _process: process }
@@ -111,6 +119,13 @@ impl Provider {
         let response = Browser::default().send(call).await;
         assert_eq!(response.status, 200, "control {command} {body}: {}", response.text());
     }
+}
+
+fn launch(settings: &Value) -> Process {
+    let mut command = Command::new("node");
+    command.arg(peers::root().join("tests/peers/provider.mjs"));
+    command.args(["--port", "0", "--host", "127.0.0.1", "--config"]).arg(settings.to_string());
+    Process::spawn("provider", command)
 }
 
 fn strings(values: &Value) -> Vec<String> {
