@@ -32,7 +32,7 @@ pub mod verdict;
 pub mod visit;
 
 /// Types generated from `proto/`: the at-rest records.
-#[expect(missing_docs, clippy::pedantic, reason = "generated")]
+#[expect(missing_docs, reason = "generated")]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/coatcheck.session.v1.rs"));
 }

@@ -86,7 +86,8 @@ impl SessionId {
     #[must_use]
     pub fn tag(&self) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.0);
-        digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        let short = digest.as_ref().iter().take(4).fold(0_u32, |short, byte| short << 8 | u32::from(*byte));
+        format!("{short:08x}")
     }
 }
 

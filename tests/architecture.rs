@@ -4,6 +4,8 @@
 //! main → app → edges (grpc, http, admin) → flows (check, refresh, login, logout) → ports (store, oidc) → core
 //! ```
 
+#![expect(clippy::unwrap_used, reason = "a test: what cannot be read fails it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -63,7 +63,7 @@ async fn create(vault: &Arc<Vault>, issuer: &str, count: usize, fresh: bool) -> 
         let (vault, session) = (Arc::clone(vault), session(issuer, number, fresh));
         created.spawn(async move {
             let began = SystemClock.now() - HOUR;
-            let ticket = vault.create(&session, HOUR, "Chromium on Linux", began).await.unwrap().unwrap();
+            let ticket = vault.create(&session, HOUR, began).await.unwrap().unwrap();
             ticket.cookie_value(APP, vault.keyring()).unwrap()
         });
         if created.len() >= 64 {
@@ -107,5 +107,6 @@ fn session(issuer: &str, number: usize, fresh: bool) -> Session {
         expires: now + 12 * HOUR,
         binding: Binding::default(),
         auth_time: None,
+        client_hint: "Chrome, 192.0.2.0/24".to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::raw::Root;
 
-/// The schema: for editors, and for [`super::shape`], which holds every file against it.
+/// The schema: for editors, and for `shape`, which holds every file against it.
 #[must_use]
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(tidy));

@@ -3,6 +3,8 @@
 //! A person's navigation is sent to the login; a script, stream or prefetch gets 401 with a problem document
 //! (RFC 9457); a posted form is told that it was not sent, because a redirect would turn it into a `GET`.
 
+use std::fmt::Write;
+
 use super::app::App;
 use super::csrf;
 use super::page::Page;
@@ -173,7 +175,8 @@ fn escape(value: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

@@ -84,7 +84,7 @@ fn managed(app: &App) -> impl Iterator<Item = &str> {
 
 /// What the client sent that a CGI-like upstream would take for a managed header: `x_user_id` for `x-user-id`
 /// (both become `HTTP_X_USER_ID`).
-fn look_alikes<'a>(request: &Request<'a>, app: &App) -> Vec<String> {
+fn look_alikes(request: &Request<'_>, app: &App) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for sent in request.headers.names().filter(|name| name.contains('_')) {
         let folded = sent.to_ascii_lowercase().replace('_', "-");

@@ -69,6 +69,9 @@ impl Sealer {
     }
 
     /// `nonce ‖ ciphertext ‖ tag`.
+    ///
+    /// # Panics
+    /// For a plain text over 64 GiB, which no session is.
     #[must_use]
     pub fn seal(&self, nonce: NonceBytes, bound: Bound<'_>, plain: &[u8]) -> Vec<u8> {
         let mut sealed = plain.to_vec();

@@ -15,7 +15,7 @@ use crate::core::decide::Outcome;
 use crate::core::session::{Generation, Held, Session};
 use crate::core::ticket::Ticket;
 use crate::oidc::{ProviderError, RefreshError, RefreshRequest, Refreshed, SharedProvider, TokenKind};
-use crate::store::{LeaseOwner, OnceKey, Replaced, SessionId};
+use crate::store::{LeaseOwner, OnceKey, Replaced, SessionId, StoreError};
 
 /// A lease is short and renewed while the provider call runs, so that a killed holder is replaced within this time,
 /// inside every provider's grace period.
@@ -29,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A replica that does not hold the lease gives up after this time; the next request starts over.
 const LONGEST_WATCH: Duration = Duration::from_secs(45);
+
+/// A store that fails for a moment does not fail everyone who waits: reading and leasing are tried for this long.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Pauses between attempts to store tokens that the provider rotated: from the first to the longest, doubling.
 const SAVE_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -55,15 +58,14 @@ impl Flight {
     /// Flies and tells everyone who waits.
     pub(super) async fn fly(self) {
         let owner = LeaseOwner(random());
-        let outcome = match self.take_lease(owner).await {
-            Some(outcome) => outcome,
-            None => {
-                let outcome = self.refresh(owner).await;
-                if let Err(error) = self.refresher.vault.store().release_lease(self.id, owner).await {
-                    tracing::debug!(%error, "a refresh lease was not given back; it runs out by itself");
-                }
-                outcome
+        let outcome = if let Some(outcome) = self.take_lease(owner).await {
+            outcome
+        } else {
+            let outcome = self.refresh(owner).await;
+            if let Err(error) = self.refresher.vault.store().release_lease(self.id, owner).await {
+                tracing::debug!(%error, "a refresh lease was not given back; it runs out by itself");
             }
+            outcome
         };
         tracing::Span::current().record("outcome", describe(&outcome));
         self.sender.send_replace(Some(outcome));
@@ -71,13 +73,17 @@ impl Flight {
 
     /// Waits for the lease. `Some`: somebody else holds it and came to this outcome.
     async fn take_lease(&self, owner: LeaseOwner) -> Option<Outcome> {
-        let give_up = Instant::now() + LONGEST_WATCH;
+        let began = Instant::now();
         loop {
             match self.refresher.vault.store().acquire_lease(self.id, owner, LEASE).await {
                 Ok(true) => return None,
-                Ok(false) if Instant::now() >= give_up => return Some(Outcome::Later),
+                Ok(false) if began.elapsed() >= LONGEST_WATCH => return Some(Outcome::Later),
                 Ok(false) => sleep(LOOK).await,
-                Err(error) => return Some(self.store_failed(&error)),
+                Err(error) if began.elapsed() >= STORE_PATIENCE => return Some(self.store_failed(&error)),
+                Err(_) => {
+                    sleep(LOOK).await;
+                    continue;
+                }
             }
             match self.refresher.vault.open(&self.ticket, &self.held.session.app).await {
                 Ok(Some(held)) if self.is_news(&held) => {
@@ -86,14 +92,26 @@ impl Flight {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return Some(Outcome::Ended),
-                Err(error) => return Some(self.store_failed(&error)),
+                Err(error) if began.elapsed() >= STORE_PATIENCE => return Some(self.store_failed(&error)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The record as it stands now.
+    async fn read(&self) -> Result<Option<Held>, StoreError> {
+        let began = Instant::now();
+        loop {
+            match self.refresher.vault.open(&self.ticket, &self.held.session.app).await {
+                Err(_) if began.elapsed() < STORE_PATIENCE => sleep(LOOK).await,
+                outcome => return outcome,
             }
         }
     }
 
     /// Under the lease: reads again, asks the provider once, stores the answer.
     async fn refresh(&self, owner: LeaseOwner) -> Outcome {
-        let current = match self.refresher.vault.open(&self.ticket, &self.held.session.app).await {
+        let current = match self.read().await {
             Ok(Some(current)) => current,
             Ok(None) => return Outcome::Ended,
             Err(error) => return self.store_failed(&error),
@@ -212,17 +230,17 @@ impl Flight {
     /// The session was ended while the refresh ran: it stays ended, and the new tokens are revoked.
     async fn discard(&self, session: &Session) -> Outcome {
         self.count("ended");
-        if let Some(token) = &session.tokens.refresh {
-            if let Err(error) = self.provider.revoke(token.clone(), TokenKind::Refresh).await {
-                tracing::warn!(%error, "the refresh token of an ended session was not revoked");
-            }
+        if let Some(token) = &session.tokens.refresh
+            && let Err(error) = self.provider.revoke(token.clone(), TokenKind::Refresh).await
+        {
+            tracing::warn!(%error, "the refresh token of an ended session was not revoked");
         }
         Outcome::Ended
     }
 
     /// `invalid_grant`: ends the session, unless somebody else refreshed meanwhile.
     async fn refused(&self, current: &Held, why: &str) -> Outcome {
-        match self.refresher.vault.open(&self.ticket, &current.session.app).await {
+        match self.read().await {
             Ok(Some(held)) if held.generation != current.generation => {
                 self.count("reused");
                 Outcome::Refreshed(Arc::new(held))
@@ -260,7 +278,7 @@ impl Flight {
         Outcome::Ended
     }
 
-    fn store_failed(&self, error: &crate::store::StoreError) -> Outcome {
+    fn store_failed(&self, error: &StoreError) -> Outcome {
         self.count("store");
         tracing::warn!(%error, "a refresh was put off; the session is kept");
         Outcome::Later

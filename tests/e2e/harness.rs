@@ -7,6 +7,7 @@ use crate::support::browser::{Browser, Call, Site};
 use crate::support::chaos::{Chaos, Link};
 use crate::support::envoy::{Envoy, Targets};
 use crate::support::hostile::Hostile;
+use crate::support::invariants;
 use crate::support::page;
 use crate::support::provider::Provider;
 use crate::support::redis::Redis;
@@ -110,4 +111,12 @@ async fn envoy_runs_the_shipped_file_and_refuses_when_nobody_answers() {
     let response = Browser::default().send(Call::bare("GET", &url)).await;
     assert_eq!(response.status, 503);
     assert!(upstream.seen().is_empty());
+}
+
+#[test]
+#[should_panic(expected = "holds a secret")]
+fn a_leaked_secret_fails_the_test_without_printing_it() {
+    let canary = "a-token-of-some-length".to_owned();
+    let log = vec!["fine".to_owned(), format!("request with Bearer {canary}")];
+    invariants::no_leak("a log", &log, &[canary].into());
 }

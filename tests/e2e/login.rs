@@ -340,3 +340,22 @@ async fn a_provider_that_goes_down_during_a_login_is_a_503_page_that_says_so() {
     stack.provider().down(false).await;
     assert_eq!(stack.login(&browser, "alice", "/landing").await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_bound_to_a_browser_is_no_session_in_another() {
+    let stack = Plan::new().app(|app| app["session"] = json!({ "bind": ["user_agent"] })).start().await;
+    let browser = stack.logged_in("alice").await;
+    let call = |agent: &str| Call::fetch("GET", &shop("/api/x"), Site::SameOrigin).header("user-agent", agent);
+    assert_eq!(browser.send(call("thief/1.0")).await.status, 401);
+    assert_eq!(stack.fetch(&browser, "/api/x").await.status, 200, "the owner is not bothered");
+    drop(stack);
+
+    let log = json!({ "bind": ["user_agent"], "on_bind_mismatch": "log" });
+    let stack = Plan::new().app(|app| app["session"] = log).start().await;
+    let browser = stack.logged_in("alice").await;
+    assert_eq!(browser.send(call("thief/1.0")).await.status, 200);
+    crate::support::patience::eventually("the mismatch is told", || async {
+        stack.replicas[0].logs().iter().any(|line| line.contains("another browser")).then_some(())
+    })
+    .await;
+}

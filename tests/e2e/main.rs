@@ -22,7 +22,7 @@ mod support {
     pub mod envoy;
     mod h2;
     pub mod hostile;
-    mod invariants;
+    pub mod invariants;
     pub mod jar;
     pub mod jwt;
     pub mod otlp;

@@ -19,7 +19,7 @@ pub(super) fn redis(raw: Store, at: &Scope<'_>, files: &Files) -> Option<RedisCo
     let limit = |raw: Option<Span>, name: &str, default: &str, max: &str| {
         span(&raw.unwrap_or_else(|| default.into()), &at.key(name), ("1ms", max))
     };
-    let response_timeout = limit(raw.response_timeout, "response_timeout", "100ms", "10s");
+    let response_timeout = limit(raw.response_timeout, "response_timeout", "250ms", "10s");
     let connect_timeout = limit(raw.connect_timeout, "connect_timeout", "250ms", "30s");
     let tls_at = at.key("tls");
     let tls = tls(raw.tls.unwrap_or_default(), &tls_at, files);

@@ -36,7 +36,7 @@ pub(in crate::config) struct Store {
     #[schemars(range(min = 1, max = 64), extend("default" = 4))]
     pub(in crate::config) connections: Option<u32>,
     /// Redis: each command ends within this time; keep it far below Envoy's timeout of the check. `1ms` to `10s`.
-    #[schemars(extend("default" = "100ms"))]
+    #[schemars(extend("default" = "250ms"))]
     pub(in crate::config) response_timeout: Option<Span>,
     /// Redis: a connection is made within this time. `1ms` to `30s`.
     #[schemars(extend("default" = "250ms"))]
