@@ -94,8 +94,8 @@ pub(super) struct Telemetry {
     /// What is logged where `RUST_LOG` is not set: a level (`error`, `warn`, `info`, `debug`, `trace`) or a
     /// filter such as `info,coatcheck::store=debug`.
     pub(super) log_level: String,
-    /// Where traces go: OTLP over gRPC, an `http://` or `https://` URL. Without it `OTEL_EXPORTER_OTLP_ENDPOINT`
-    /// counts, and without both there are no traces.
+    /// Where traces go: OTLP over gRPC, an `http://` URL (no TLS: a collector in the same host, pod or mesh). Without
+    /// it `OTEL_EXPORTER_OTLP_ENDPOINT` counts, and without both there are no traces.
     pub(super) otlp_endpoint: Option<String>,
     /// `service.name` of traces.
     pub(super) service_name: String,

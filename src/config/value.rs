@@ -128,11 +128,9 @@ fn is_loopback(url: &Url) -> bool {
 
 /// An OTLP collector: any host, http or https.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
-    let parsed = Url::parse(text).ok().filter(|url| has_web_scheme(text) && url.has_host());
+    let parsed = Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host());
     let plain = parsed.filter(|url| url.username().is_empty() && url.password().is_none());
-    plain
-        .map(|_| text.to_owned())
-        .ok_or_else(|| "is not an http:// or https:// URL, as `http://127.0.0.1:4317`".to_owned())
+    plain.map(|_| text.to_owned()).ok_or_else(|| "is not an http:// URL, as `http://127.0.0.1:4317`".to_owned())
 }
 
 /// The name of an app, provider or policy.

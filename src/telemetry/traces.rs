@@ -70,17 +70,18 @@ impl Target {
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
-/// The exporter speaks gRPC without TLS: the collector is expected beside the process or inside the mesh.
+/// The exporter speaks gRPC without TLS: the collector is expected beside the process or inside the mesh. The text is
+/// not repeated in the error, it may hold a password.
 fn valid_endpoint(place: &'static str, endpoint: &str) -> Result<(), TelemetryError> {
     let why = match url::Url::parse(endpoint) {
-        Ok(url) if url.scheme() == "http" && url.has_host() => return Ok(()),
-        Ok(url) if url.scheme() == "https" => {
-            "https is not supported: send traces to a collector in the same host, pod or mesh by http".to_owned()
+        Ok(url) if url.scheme() == "https" => "https is not supported: use a collector in the same host, pod or mesh",
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "a user or password in the URL is not supported: use OTEL_EXPORTER_OTLP_HEADERS"
         }
-        Ok(_) => format!("`{endpoint}` is not an http URL such as http://127.0.0.1:4317"),
-        Err(error) => format!("`{endpoint}` is not an URL: {error}"),
+        Ok(url) if url.scheme() == "http" && url.has_host() => return Ok(()),
+        Ok(_) | Err(_) => "is not an http URL, as http://127.0.0.1:4317",
     };
-    Err(TelemetryError::Setting { place, why })
+    Err(TelemetryError::Setting { place, why: why.to_owned() })
 }
 
 /// An endpoint from the environment may be meant for OTLP over HTTP; sending gRPC there would fail for ever.

@@ -272,7 +272,7 @@ fn telemetry_and_shutdown() {
         ("telemetry: { log_format: xml }", "telemetry.log_format: `xml` is not one of json, human"),
         (
             "telemetry: { otlp_endpoint: \"127.0.0.1:4317\" }",
-            "telemetry.otlp_endpoint: is not an http:// or https:// URL, as `http://127.0.0.1:4317`",
+            "telemetry.otlp_endpoint: is not an http:// URL, as `http://127.0.0.1:4317`",
         ),
         ("telemetry: { service_name: \" \" }", "telemetry.service_name: is empty: give the service a name"),
         ("shutdown: { timeout: 0s }", "shutdown.timeout: 0s is out of range: 100ms to 1h"),

@@ -150,6 +150,7 @@ fn settings_that_could_never_work_fail_the_start() {
         (Some("collector:4317"), vec![], "telemetry.otlp_endpoint"),
         (Some("https://collector:4317"), vec![], "telemetry.otlp_endpoint"),
         (None, vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://")], "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        (None, vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:canary@h")], "OTEL_EXPORTER_OTLP_ENDPOINT"),
         (
             None,
             vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")],
@@ -159,6 +160,7 @@ fn settings_that_could_never_work_fail_the_start() {
     for (endpoint, env, expected) in cases {
         let error = stage(&config(endpoint), &env).err().unwrap();
         assert!(matches!(error, TelemetryError::Setting { place, .. } if place == expected), "{error}");
+        assert!(!error.to_string().contains("canary"), "{error}");
     }
 }
 
