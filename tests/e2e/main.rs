@@ -32,6 +32,7 @@ mod support {
     pub mod process;
     pub mod provider;
     pub mod redis;
+    mod secrets;
     pub mod stack;
     pub mod tls;
     pub mod upstream;
@@ -51,3 +52,4 @@ mod operate;
 mod outage;
 mod paths;
 mod refresh;
+mod takeover;

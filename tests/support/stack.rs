@@ -19,6 +19,7 @@ use super::jwt;
 use super::otlp::Otlp;
 use super::provider::Provider;
 use super::redis::{Options, Redis};
+use super::secrets::Secrets;
 use super::upstream::Upstream;
 
 /// The protected site of the tests. The name resolves only inside the test browser.
@@ -261,24 +262,6 @@ fn base_config(issuer: &str, client: &str, files: &TempDir) -> Value {
         "telemetry": { "log_format": "json" },
         "shutdown": { "drain_delay": "100ms", "timeout": "20s" },
     })
-}
-
-/// The secrets of one stack, in files as an operator has them.
-pub struct Secrets {
-    pub client: String,
-    pub server_key: String,
-    pub files: TempDir,
-}
-
-impl Secrets {
-    fn new(client: Option<String>) -> Self {
-        let files = TempDir::new().unwrap();
-        let client = client.unwrap_or_else(|| format!("client-{}", random()));
-        let server_key = random();
-        std::fs::write(files.path().join("client"), format!("{client}\n")).unwrap();
-        std::fs::write(files.path().join("key-1"), format!("{server_key}\n")).unwrap();
-        Self { client, server_key, files }
-    }
 }
 
 /// The running stack.
