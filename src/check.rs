@@ -2,13 +2,13 @@
 //!
 //! Nothing that must finish runs in this future: Envoy may drop it at any moment.
 
+mod ledger;
 mod touch;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Counter, Histogram};
+use metrics::Histogram;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Span;
@@ -23,10 +23,8 @@ use crate::core::verdict::{Reason, Verdict};
 use crate::refresh::Refresher;
 use crate::store::vault::{Vault, id_of};
 use crate::telemetry::metrics::Metrics;
+use ledger::{Ledger, NO_APP};
 use touch::Touches;
-
-/// The label of requests that are no app's.
-const NO_APP: &str = "";
 
 /// Checks requests. Shared by all connections of a process.
 pub struct Checker {
@@ -36,7 +34,7 @@ pub struct Checker {
     clock: SharedClock,
     touches: Arc<Touches>,
     metrics: Metrics,
-    decisions: HashMap<Arc<str>, Vec<Counter>>,
+    ledger: Ledger,
     duration: Histogram,
 }
 
@@ -61,15 +59,10 @@ impl Checker {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { apps, vault, refresher, clock, metrics, tracker } = parts;
-        let counters = |app: &str| {
-            Reason::ALL.iter().map(|reason| metrics.decision(app, reason.decision(), reason.as_str())).collect()
-        };
-        let mut decisions: HashMap<Arc<str>, Vec<Counter>> =
-            apps.iter().map(|app| (Arc::clone(&app.name), counters(&app.name))).collect();
-        decisions.insert(Arc::from(NO_APP), counters(NO_APP));
+        let ledger = Ledger::new(&apps, &metrics);
         let touches = Touches::new(Arc::clone(vault.store()), tracker);
         let duration = metrics.check_duration();
-        Self { apps, vault, refresher, clock, touches, metrics, decisions, duration }
+        Self { apps, vault, refresher, clock, touches, metrics, ledger, duration }
     }
 
     /// Answers one request by `deadline`, a little before Envoy gives up.
@@ -86,14 +79,14 @@ impl Checker {
             }
         };
         self.duration.record(began.elapsed());
-        self.tell(app.as_ref().map_or(NO_APP, |app| &app.name), verdict.reason());
+        self.ledger.tell(app.as_ref().map_or(NO_APP, |app| &app.name), verdict.reason(), self.clock.now());
         verdict
     }
 
     /// Counts and tells an answer that was settled before the request could be looked at.
     #[must_use]
     pub fn settle(&self, verdict: Verdict) -> Verdict {
-        self.tell(NO_APP, verdict.reason());
+        self.ledger.tell(NO_APP, verdict.reason(), self.clock.now());
         verdict
     }
 
@@ -102,7 +95,10 @@ impl Checker {
             return answer::retry_later(request, Reason::Store);
         };
         let id = id_of(&guarded.ticket);
-        Span::current().record("session.tag", tracing::field::display(LazyTag(id)));
+        let span = Span::current();
+        if !span.is_none() {
+            span.record("session.tag", id.tag());
+        }
         let jitter = f64::from(id.0.first().copied().unwrap_or_default()) / 255.0;
         let now = self.clock.now();
         if held.as_ref().is_some_and(|held| decide::tells_bind_mismatch(request, &guarded.app, &held.session)) {
@@ -132,6 +128,7 @@ impl Checker {
             Ok(Ok(held)) => Some(held),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a session could not be read");
+                self.refresher.note_store_failure();
                 self.refresher.unsaved(&guarded.ticket).map(|held| Some(Held::clone(&held)))
             }
             Err(_elapsed) => self.refresher.unsaved(&guarded.ticket).map(|held| Some(Held::clone(&held))),
@@ -171,52 +168,6 @@ impl Checker {
             Some(TicketRefusal::Ambiguous) => self.metrics.ticket_refused("ambiguous"),
             None => {}
         }
-    }
-
-    /// Metric, span and log of a decision, once, at the boundary. Failed authorisations of signed-in people and
-    /// misdirected requests are worth a line; anonymous traffic is not.
-    fn tell(&self, app: &str, reason: Reason) {
-        let counters = self.decisions.get(app);
-        let at = Reason::ALL.iter().position(|known| *known == reason);
-        if let Some(counter) = at.and_then(|at| counters.and_then(|counters| counters.get(at))) {
-            counter.increment(1);
-        }
-        let span = Span::current();
-        span.record("app", app);
-        span.record("decision", reason.decision());
-        span.record("reason", reason.as_str());
-        match reason {
-            Reason::Csrf | Reason::Claims | Reason::BindMismatch | Reason::UnknownApp | Reason::UnknownPolicy => {
-                tracing::info!(app, decision = reason.decision(), reason = reason.as_str(), "a request was refused");
-            }
-            Reason::Store | Reason::Provider | Reason::Overload => {
-                tracing::warn!(
-                    app,
-                    decision = reason.decision(),
-                    reason = reason.as_str(),
-                    "a request was put off with 503"
-                );
-            }
-            Reason::Session
-            | Reason::Public
-            | Reason::Preflight
-            | Reason::Anonymous
-            | Reason::NoSession
-            | Reason::Bounce
-            | Reason::Ended
-            | Reason::Malformed => {
-                tracing::debug!(app, decision = reason.decision(), reason = reason.as_str(), "checked");
-            }
-        }
-    }
-}
-
-/// Hashes the id only when a span wants it.
-struct LazyTag(crate::store::SessionId);
-
-impl std::fmt::Display for LazyTag {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.tag())
     }
 }
 

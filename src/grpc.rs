@@ -42,6 +42,9 @@ const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
 /// We answer this much before Envoy gives up, so that the client gets our 503 and not Envoy's.
 const MARGIN: Duration = Duration::from_millis(50);
 
+/// A request with its body (`with_request_body`). Over this Envoy gets an error; the stock 4 MiB are soon reached.
+const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+
 /// More checks than this at once are answered 503 right away.
 const MAX_CHECKS: usize = 10_000;
 
@@ -82,7 +85,7 @@ impl Service<http::Request<Body>> for AuthzService {
         let service = self.clone();
         Box::pin(async move {
             if request.uri().path() == CHECK {
-                Ok(Grpc::new(CheckCodec).unary(service, request).await)
+                Ok(Grpc::new(CheckCodec).max_decoding_message_size(MAX_MESSAGE).unary(service, request).await)
             } else {
                 Ok(Status::unimplemented("there is only Check").into_http())
             }

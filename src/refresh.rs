@@ -9,7 +9,9 @@ mod flight;
 mod patience;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -19,6 +21,7 @@ use crate::clock::SharedClock;
 use crate::core::decide::Outcome;
 use crate::core::session::Held;
 use crate::core::ticket::Ticket;
+use crate::core::time::Timestamp;
 use crate::oidc::Providers;
 use crate::store::SessionId;
 use crate::store::vault::{Vault, id_of};
@@ -30,6 +33,9 @@ use patience::Patience;
 /// More sessions than this are never refreshed at the same time; the rest is told to come back.
 const MAX_FLIGHTS: usize = 10_000;
 
+/// A store that failed this long ago counts as recovering.
+const RECOVERY: Duration = Duration::from_secs(3);
+
 /// Refreshes sessions. Shared by all checks of a process.
 pub struct Refresher {
     vault: Arc<Vault>,
@@ -40,6 +46,8 @@ pub struct Refresher {
     flights: Mutex<HashMap<SessionId, Waiting>>,
     patience: Patience,
     tracing: Tracing,
+    /// When this process last saw the store fail, in milliseconds since the epoch; 0: never.
+    store_failed: AtomicU64,
 }
 
 /// The outcome of a flight, once there is one.
@@ -67,7 +75,17 @@ impl Refresher {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { vault, providers, clock, metrics, tracker, tracing } = parts;
         let patience = Patience::default();
-        Arc::new(Self { vault, providers, clock, metrics, tracker, flights: Mutex::default(), patience, tracing })
+        Arc::new(Self {
+            vault,
+            providers,
+            clock,
+            metrics,
+            tracker,
+            flights: Mutex::default(),
+            patience,
+            tracing,
+            store_failed: AtomicU64::new(0),
+        })
     }
 
     /// Refreshes a session, or joins the flight that does. Dropping the future does not stop the flight.
@@ -89,6 +107,18 @@ impl Refresher {
             Outcome::Refreshed(held) => Some(Arc::clone(held)),
             Outcome::Ended | Outcome::Later => None,
         }
+    }
+
+    /// Somebody saw the store fail. Another replica may hold tokens that it could not store yet; a refresh right after
+    /// the recovery gives it the time to do so.
+    pub fn note_store_failure(&self) {
+        self.store_failed.store(self.clock.now().millis(), Ordering::Relaxed);
+    }
+
+    /// Whether the store failed a moment ago.
+    fn is_store_recovering(&self) -> bool {
+        let failed = Timestamp::from_millis(self.store_failed.load(Ordering::Relaxed));
+        self.clock.now().since(failed) < RECOVERY
     }
 
     /// `None`: not now (back-off, open circuit, too many flights).

@@ -61,6 +61,9 @@ pub trait SessionStore: Send + Sync + 'static {
     /// (`SET NX EX`). The key is a hash made by the caller.
     async fn claim_once(&self, key: OnceKey, ttl: Duration) -> Result<bool, StoreError>;
 
+    /// Marks something as used for `ttl` from now on, whether it was marked before or not (`SET EX`).
+    async fn hold_once(&self, key: OnceKey, ttl: Duration) -> Result<(), StoreError>;
+
     /// Takes the refresh lease of a session for `ttl` if nobody holds it (`SET NX PX`).
     async fn acquire_lease(&self, id: SessionId, owner: LeaseOwner, ttl: Duration) -> Result<bool, StoreError>;
 

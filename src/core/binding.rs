@@ -11,7 +11,8 @@ impl Binding {
     pub fn of(settings: &SessionSettings, user_agent: Option<&[u8]>, client: Option<IpAddr>) -> Self {
         Self {
             user_agent: settings.bind_user_agent.then(|| hash(user_agent.unwrap_or_default())),
-            ip_prefix: settings.bind_ip_prefix.then(|| hash(&client.map(prefix).unwrap_or_default())),
+            // An address that nobody tells binds nothing: it would bind to "unknown", which another edge may know.
+            ip_prefix: client.filter(|_| settings.bind_ip_prefix).map(|address| hash(&prefix(address))),
         }
     }
 

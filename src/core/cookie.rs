@@ -46,14 +46,22 @@ impl<'a> CookieText<'a> {
         Self { lines: vec![line], joined: true }
     }
 
-    /// The session cookie by its exact, case-sensitive name.
+    /// The session cookie by its exact, case-sensitive name. After a comma that Envoy may have put between two lines
+    /// it does not count, but for ambiguity: it may as well be inside the value of a cookie that a sibling subdomain
+    /// planted, which the `__Host-` prefix is there to prevent.
     #[must_use]
     pub fn session(&self, name: &str) -> SessionCookie<'a> {
-        let mut values = self.pairs().filter(|(known, _)| *known == name.as_bytes()).map(|(_, value)| value);
-        match (values.next(), values.next()) {
-            (None, _) => SessionCookie::Absent,
-            (Some(value), None) => SessionCookie::One(value),
-            (Some(_), Some(_)) => SessionCookie::Ambiguous,
+        let joined = self.joined;
+        let mut found = self
+            .lines
+            .iter()
+            .flat_map(move |line| segments(line, joined))
+            .map(|(separator, segment)| (separator, pair(segment)))
+            .filter(|(_, (known, _))| *known == name.as_bytes());
+        match (found.next(), found.next()) {
+            (None | Some((Some(','), _)), None) => SessionCookie::Absent,
+            (Some((_, (_, value))), None) => SessionCookie::One(value),
+            (_, Some(_)) => SessionCookie::Ambiguous,
         }
     }
 

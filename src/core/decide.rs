@@ -116,11 +116,10 @@ pub fn decide(request: &Request<'_>, guarded: &Guarded, held: Option<&Held>, now
     if breaks_binding(request, &guarded.app, &held.session) {
         return Decision::Settled(without_session(request, guarded, Reason::BindMismatch));
     }
-    let verdict = with_session(request, guarded, &held.session);
     match freshness(&held.session, &guarded.app, now, jitter) {
-        Freshness::Fresh => Decision::Settled(verdict),
-        Freshness::EndsSoon => Decision::RefreshBeside(verdict),
-        Freshness::Ended if held.session.tokens.refresh.is_some() => Decision::Refresh,
+        Freshness::Fresh => Decision::Settled(with_session(request, guarded, &held.session)),
+        Freshness::EndsSoon => Decision::RefreshBeside(with_session(request, guarded, &held.session)),
+        Freshness::Ended if can_be_renewed(&held.session, &guarded.app) => Decision::Refresh,
         Freshness::Ended => Decision::Settled(without_session(request, guarded, Reason::Ended)),
     }
 }
@@ -231,6 +230,14 @@ fn breaks_binding(request: &Request<'_>, app: &App, session: &Session) -> bool {
 fn shown_binding(request: &Request<'_>, app: &App) -> Binding {
     let user_agent = request.headers.single("user-agent").map(str::as_bytes);
     Binding::of(&app.session, user_agent, request.client)
+}
+
+/// Whether a refresh may bring what goes upstream. Where that is the ID token and a refresh after its end brought no
+/// new one, none will: only a login does.
+fn can_be_renewed(session: &Session, app: &App) -> bool {
+    let in_vain = app.upstream.authorization == Authorization::IdToken
+        && session.tokens.id_token_expires.is_some_and(|end| session.obtained >= end);
+    session.tokens.refresh.is_some() && !in_vain
 }
 
 enum Freshness {

@@ -89,6 +89,9 @@ fn decode(path: &[u8]) -> Vec<u8> {
 }
 
 fn has_encoded_control(path: &str) -> bool {
+    if !path.contains('%') {
+        return false;
+    }
     std::iter::successors(Some(path.as_bytes().to_vec()), |text| {
         let decoded = decode(text);
         (decoded != *text).then_some(decoded)

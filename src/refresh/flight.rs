@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Refresher;
-use super::patience::FIRST;
 use crate::clock::random;
 use crate::core::decide::Outcome;
 use crate::core::session::{Generation, Held, Session};
@@ -34,7 +33,11 @@ const LONGEST_WATCH: Duration = Duration::from_secs(45);
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Pauses between attempts to store tokens that the provider rotated: from the first to the longest, doubling.
-const SAVE_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const SAVE_PAUSES: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(100));
+
+/// After a store failed, a new attempt waits this long and reads again: longer than the longest of [`SAVE_PAUSES`], so
+/// that a replica with rotated tokens in its memory comes first.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// A refresh under way.
 pub(super) struct Flight {
@@ -111,6 +114,9 @@ impl Flight {
 
     /// Under the lease: reads again, asks the provider once, stores the answer.
     async fn refresh(&self, owner: LeaseOwner) -> Outcome {
+        if self.refresher.is_store_recovering() {
+            sleep(SETTLE).await;
+        }
         let current = match self.read().await {
             Ok(Some(current)) => current,
             Ok(None) => return Outcome::Ended,
@@ -122,7 +128,8 @@ impl Flight {
             return Outcome::Refreshed(Arc::new(current));
         }
         let Some(refresh_token) = current.session.tokens.refresh.clone() else { return Outcome::Ended };
-        if let Some(outcome) = self.begin_attempt(current.generation).await {
+        let attempt = attempt_key(self.id, current.generation);
+        if let Some(outcome) = self.begin_attempt(attempt).await {
             return outcome;
         }
         let request = RefreshRequest {
@@ -130,15 +137,22 @@ impl Flight {
             identity: current.session.identity.clone(),
             auth_time: current.session.auth_time,
         };
-        let answer = tokio::select! {
-            answer = self.provider.refresh(request) => answer,
-            never = self.keep_lease(owner) => match never {},
-        };
+        // The lease is kept until the answer is stored, however long the store needs.
+        tokio::select! {
+            outcome = self.ask(current, request) => outcome,
+            never = self.keep_lease(owner, attempt) => match never {},
+        }
+    }
+
+    /// Asks the provider once, and sees to the answer.
+    async fn ask(&self, current: Held, request: RefreshRequest) -> Outcome {
+        let answer = self.provider.refresh(request).await;
+        if !matches!(answer, Err(RefreshError::Transient { .. })) {
+            // It answered, whatever it answered.
+            self.refresher.patience.succeeded(self.id, self.provider.name());
+        }
         match answer {
-            Ok(refreshed) => {
-                self.refresher.patience.succeeded(self.id, self.provider.name());
-                self.save(current, refreshed).await
-            }
+            Ok(refreshed) => self.save(current, refreshed).await,
             Err(RefreshError::Dead(why)) => self.refused(&current, &why).await,
             Err(RefreshError::Foreign(why)) => {
                 self.count("foreign");
@@ -149,10 +163,10 @@ impl Flight {
         }
     }
 
-    /// Marks the attempt in the store, so that no replica sends this refresh token again before the first pause is over.
-    /// `Some`: an attempt was made a moment ago.
-    async fn begin_attempt(&self, generation: Generation) -> Option<Outcome> {
-        match self.refresher.vault.store().claim_once(attempt_key(self.id, generation), FIRST).await {
+    /// Marks the attempt in the store, so that no replica sends this refresh token again while it runs and until the
+    /// pause after it is over. `Some`: an attempt was made a moment ago.
+    async fn begin_attempt(&self, attempt: OnceKey) -> Option<Outcome> {
+        match self.refresher.vault.store().claim_once(attempt, LEASE).await {
             Ok(true) => None,
             Ok(false) => {
                 self.refresher.patience.pause(self.id, self.refresher.clock.now());
@@ -162,17 +176,22 @@ impl Flight {
         }
     }
 
-    /// Renews the lease for as long as it is polled. A lost lease is no reason to stop: the store's compare-and-swap
-    /// keeps the writes in order.
-    async fn keep_lease(&self, owner: LeaseOwner) -> Infallible {
+    /// Renews the mark and the lease for as long as it is polled, and takes back a lease that a failing store lost.
+    async fn keep_lease(&self, owner: LeaseOwner, attempt: OnceKey) -> Infallible {
+        let store = self.refresher.vault.store();
         let mut beat = interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
-            match self.refresher.vault.store().extend_lease(self.id, owner, LEASE).await {
+            let held = async {
+                store.hold_once(attempt, LEASE).await?;
+                Ok(store.extend_lease(self.id, owner, LEASE).await?
+                    || store.acquire_lease(self.id, owner, LEASE).await?)
+            };
+            match held.await {
                 Ok(true) => {}
                 Ok(false) => tracing::warn!("a refresh lease was lost while the provider was asked"),
-                Err(error) => tracing::warn!(%error, "a refresh lease could not be renewed"),
+                Err(error) => self.trouble(&error, "a refresh lease could not be renewed"),
             }
         }
     }
@@ -195,7 +214,9 @@ impl Flight {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "refreshed tokens are not stored yet; served from memory and tried again");
+                    if self.sender.borrow().is_none() {
+                        tracing::error!(%error, "refreshed tokens are not stored yet; served from memory and tried again");
+                    }
                     self.sender.send_replace(Some(Outcome::Refreshed(Arc::new(fresh.clone()))));
                 }
             }
@@ -264,8 +285,8 @@ impl Flight {
         let jitter = f64::from(u8::from_be_bytes(random())) / 255.0;
         let pause = self.refresher.patience.failed(self.id, self.provider.name(), self.refresher.clock.now(), jitter);
         tracing::warn!(provider = self.provider.name(), %error, pause_ms = pause.as_millis(), "a refresh failed; the session is kept");
-        if let Err(error) = self.refresher.vault.store().claim_once(attempt_key(self.id, generation), pause).await {
-            tracing::debug!(%error, "other replicas were not told of a failed refresh");
+        if let Err(error) = self.refresher.vault.store().hold_once(attempt_key(self.id, generation), pause).await {
+            self.trouble(&error, "other replicas were not told of a failed refresh");
         }
         Outcome::Later
     }
@@ -280,8 +301,13 @@ impl Flight {
 
     fn store_failed(&self, error: &StoreError) -> Outcome {
         self.count("store");
-        tracing::warn!(%error, "a refresh was put off; the session is kept");
+        self.trouble(error, "a refresh was put off; the session is kept");
         Outcome::Later
+    }
+
+    fn trouble(&self, error: &StoreError, what: &'static str) {
+        self.refresher.note_store_failure();
+        tracing::warn!(%error, "{what}");
     }
 
     /// Whether a record was written since the request read it, and its token is of use.

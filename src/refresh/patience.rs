@@ -8,7 +8,7 @@ use crate::core::time::Timestamp;
 use crate::store::SessionId;
 
 /// The first pause after a failed attempt; doubles up to [`LONGEST`].
-pub(super) const FIRST: Duration = Duration::from_secs(1);
+const FIRST: Duration = Duration::from_secs(1);
 
 /// No session waits longer than this for its next attempt once the provider is back.
 const LONGEST: Duration = Duration::from_secs(5);

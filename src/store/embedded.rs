@@ -142,6 +142,10 @@ impl SessionStore for Embedded {
         self.write(Durable::Yes, move |rows, now| rows.claim_once(key, now, ttl)).await
     }
 
+    async fn hold_once(&self, key: OnceKey, ttl: Duration) -> Result<(), StoreError> {
+        self.write(Durable::Soon, move |rows, now| rows.hold_once(key, now, ttl)).await
+    }
+
     async fn acquire_lease(&self, id: SessionId, owner: LeaseOwner, ttl: Duration) -> Result<bool, StoreError> {
         Ok(self.leases.acquire(id, owner, self.clock.now(), ttl))
     }

@@ -33,6 +33,7 @@ struct Operations {
     end_all: Operation,
     tombstone: Operation,
     claim_once: Operation,
+    hold_once: Operation,
     acquire_lease: Operation,
     extend_lease: Operation,
     release_lease: Operation,
@@ -60,6 +61,7 @@ impl ObservedStore {
             end_all: operation("end_all"),
             tombstone: operation("tombstone"),
             claim_once: operation("claim_once"),
+            hold_once: operation("hold_once"),
             acquire_lease: operation("acquire_lease"),
             extend_lease: operation("extend_lease"),
             release_lease: operation("release_lease"),
@@ -147,6 +149,10 @@ impl SessionStore for ObservedStore {
 
     async fn claim_once(&self, key: OnceKey, ttl: Duration) -> Result<bool, StoreError> {
         self.watch(&self.operations.claim_once, self.inner.claim_once(key, ttl)).await
+    }
+
+    async fn hold_once(&self, key: OnceKey, ttl: Duration) -> Result<(), StoreError> {
+        self.watch(&self.operations.hold_once, self.inner.hold_once(key, ttl)).await
     }
 
     async fn acquire_lease(&self, id: SessionId, owner: LeaseOwner, ttl: Duration) -> Result<bool, StoreError> {

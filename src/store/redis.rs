@@ -174,6 +174,12 @@ impl SessionStore for Redis {
         self.set_once(self.keys.once(key), b"1", ttl).await
     }
 
+    async fn hold_once(&self, key: OnceKey, ttl: Duration) -> Result<(), StoreError> {
+        let mut command = cmd("SET");
+        command.arg(self.keys.once(key)).arg(b"1").arg("PX").arg(millis(ttl));
+        query(&self.main, Again::Once, &command).await
+    }
+
     async fn acquire_lease(&self, id: SessionId, owner: LeaseOwner, ttl: Duration) -> Result<bool, StoreError> {
         self.set_once(self.keys.lease(id), &owner.0, ttl).await
     }

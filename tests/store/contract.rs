@@ -313,6 +313,16 @@ pub(crate) async fn a_claim_ends_with_its_ttl(store: &SharedStore) {
     eventually("the claim ends", || async { store.claim_once(key, LONG).await.unwrap() }).await;
 }
 
+pub(crate) async fn a_mark_can_be_prolonged(store: &SharedStore) {
+    let key = a_once_key();
+    assert!(store.claim_once(key, LONG).await.unwrap());
+    store.hold_once(key, SHORT).await.unwrap();
+    eventually("the shorter mark ends", || async { store.claim_once(key, LONG).await.unwrap() }).await;
+    let fresh = a_once_key();
+    store.hold_once(fresh, LONG).await.unwrap();
+    assert!(!store.claim_once(fresh, LONG).await.unwrap());
+}
+
 pub(crate) async fn ids_may_hold_any_bytes(store: &SharedStore) {
     let user = IndexKey { kind: IndexKind::Subject, hash: [0xff; 16] };
     let ids = [[0_u8; 16], [0xff; 16], *b"}{*?[]\r\n\0: $+-%'", *b"s:x:i:o:l:\xc3\x28\xf0\x9f\x00\x0a"].map(SessionId);

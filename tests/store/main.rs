@@ -62,6 +62,7 @@ contract_for_every_store!([
     only_the_owner_releases_a_lease,
     one_of_fifty_callers_claims,
     a_claim_ends_with_its_ttl,
+    a_mark_can_be_prolonged,
     ids_may_hold_any_bytes,
     a_payload_of_64_kilobytes_comes_back,
     an_empty_payload_comes_back,

@@ -71,6 +71,10 @@ impl SessionStore for FakeStore {
         self.answer(true)
     }
 
+    async fn hold_once(&self, _: OnceKey, _: Duration) -> Result<(), StoreError> {
+        self.answer(())
+    }
+
     async fn acquire_lease(&self, _: SessionId, _: LeaseOwner, _: Duration) -> Result<bool, StoreError> {
         self.answer(true)
     }

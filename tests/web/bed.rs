@@ -227,6 +227,10 @@ impl SessionStore for Fallible {
         self.inner()?.claim_once(key, ttl).await
     }
 
+    async fn hold_once(&self, key: OnceKey, ttl: Duration) -> Result<(), StoreError> {
+        self.inner()?.hold_once(key, ttl).await
+    }
+
     async fn acquire_lease(&self, id: SessionId, owner: LeaseOwner, ttl: Duration) -> Result<bool, StoreError> {
         self.inner()?.acquire_lease(id, owner, ttl).await
     }

@@ -63,6 +63,9 @@ fn two_session_cookies_are_ambiguous_wherever_they_stand() {
     assert_eq!(raw(&["__Host-Http-coatcheck=a", "__Host-Http-coatcheck=a"]).session(NAME), SessionCookie::Ambiguous);
     let joined = CookieText::joined(b"__Host-Http-coatcheck=a,__Host-Http-coatcheck=b");
     assert_eq!(joined.session(NAME), SessionCookie::Ambiguous);
+    let planted = CookieText::joined(b"x=1,__Host-Http-coatcheck=a; b=2");
+    assert_eq!(planted.session(NAME), SessionCookie::Absent, "a comma may stand inside a planted cookie");
+    assert_eq!(CookieText::joined(b"__Host-Http-coatcheck=a,x=1").session(NAME), SessionCookie::One(b"a"));
     assert_eq!(raw(&["x=1; __Host-Http-coatcheck=a"]).session(NAME), SessionCookie::One(b"a"));
     assert_eq!(raw(&["x=1"]).session(NAME), SessionCookie::Absent);
 }

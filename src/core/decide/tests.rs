@@ -191,6 +191,22 @@ fn tokens_are_refreshed_ahead_of_their_end_and_awaited_after_it() {
 }
 
 #[test]
+fn an_id_token_that_no_refresh_renews_asks_for_a_login_and_not_for_another_refresh() {
+    let mut app = app();
+    app.upstream.authorization = Authorization::IdToken;
+    let apps = Apps::new(vec![app]);
+    let cookie = ticket_line();
+    let request = signed_in("GET /x", &cookie);
+    let Class::Guarded(guarded) = classify(&request, &apps, &keyring()) else { panic!() };
+    let late = NOW + Duration::from_secs(300);
+    let mut session = held();
+    assert!(matches!(decide(&request, &guarded, Some(&session), late, 0.0), Decision::Refresh));
+    session.session.obtained = late;
+    let Decision::Settled(verdict) = decide(&request, &guarded, Some(&session), late, 0.0) else { panic!() };
+    assert_eq!(verdict.reason(), Reason::Ended);
+}
+
+#[test]
 fn idle_and_absolute_ends_and_absent_sessions_ask_for_a_login() {
     let cookie = ticket_line();
     let request = signed_in("GET /x", &cookie);

@@ -220,6 +220,11 @@ impl<'txn> Rows<'txn> {
         Ok(true)
     }
 
+    pub(super) fn hold_once(&mut self, key: OnceKey, now: Timestamp, ttl: Duration) -> Result<(), Failure> {
+        self.rows.insert(prefixed(ONCE, &key.0).as_slice(), Row::lasting(now, now, ttl).value())?;
+        Ok(())
+    }
+
     /// Removes what has aged behind `cursor`, after at most so many rows looked at or removed.
     pub(super) fn sweep(&mut self, cursor: Option<&[u8]>, step: Step, now: Timestamp) -> Result<Swept, Failure> {
         let mut aged = Vec::new();
