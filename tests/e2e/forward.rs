@@ -175,6 +175,26 @@ async fn our_cookie_is_cut_and_all_others_arrive_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cookies_that_are_no_text_neither_break_a_request_nor_carry_ours_along() {
+    let stack = Plan::new().start().await;
+    let browser = stack.logged_in("alice").await;
+    let ours = format!("{COOKIE}={}", session_cookie(&browser).unwrap());
+    let line = [b"a=\xff\xfe; ".as_slice(), ours.as_bytes(), b"; b=\xe4; c=3"].concat();
+    let call = Call::fetch("GET", &shop("/api/x"), Site::SameOrigin).without_jar().header("cookie", line);
+    assert_eq!(browser.send(call).await.status, 200);
+    let seen = stack.upstream.latest("/api/x").unwrap();
+    assert!(seen.bearer().is_some());
+    let cookie = seen.one("cookie").unwrap();
+    assert!(cookie.contains("c=3") && !cookie.contains(COOKIE), "{cookie}");
+    // Without ours nothing is touched, byte for byte.
+    let call = Call::fetch("GET", &shop("/public/x"), Site::SameOrigin).without_jar();
+    browser.send(call.header("cookie", b"a=\xff\xfe; c=3")).await;
+    let seen = stack.upstream.latest("/public/x").unwrap();
+    let raw = seen.head.headers.iter().find(|(name, _)| name == "cookie").map(|(_, value)| value.as_slice());
+    assert_eq!(raw, Some(b"a=\xff\xfe; c=3".as_slice()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cookies_are_cut_the_same_where_envoy_joins_header_lines() {
     let joined: fn(&mut Value) = |config| {
         envoy::edit_ext_authz(config, &|filter| filter["encode_raw_headers"] = false.into());

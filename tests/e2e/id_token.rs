@@ -158,3 +158,58 @@ async fn discovery_that_names_another_issuer_is_refused() {
     assert_eq!(stack.hostile().counts().code, 0);
     assert!(!stack.replicas[0].is_ready().await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_token_that_cannot_be_a_header_is_refused() {
+    let stack = Plan::new().hostile().start().await;
+    let odd: [(&str, Change); 4] = [
+        ("a line break", |answer| answer["access_token"] = json!("abc\r\nx-evil: 1")),
+        ("beyond ASCII", |answer| answer["access_token"] = json!("tökén")),
+        ("no text", |answer| answer["access_token"] = json!({ "a": 1 })),
+        ("empty", |answer| answer["access_token"] = json!("")),
+    ];
+    for (what, change) in odd {
+        stack.hostile().flaw(Flaw::Answer(change));
+        assert_refused(&stack, what).await;
+    }
+    assert!(stack.upstream.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_odd_lifetime_is_replaced_by_the_configured_one_and_loops_never() {
+    let stack = Plan::new().hostile().start().await;
+    let odd: [(&str, Change); 6] = [
+        ("negative", |answer| answer["expires_in"] = json!(-5)),
+        ("as text", |answer| answer["expires_in"] = json!("300")),
+        ("beyond all", |answer| answer["expires_in"] = json!(u64::MAX)),
+        ("broken", |answer| answer["expires_in"] = json!(1.5)),
+        ("nothing", |answer| answer["expires_in"] = json!(0)),
+        ("an empty refresh token", |answer| answer["refresh_token"] = json!("")),
+    ];
+    for (what, change) in odd {
+        stack.hostile().flaw(Flaw::Answer(change));
+        let browser = stack.browser();
+        assert_eq!(browser.visit(&shop("/landing")).await.status, 200, "{what}");
+        for _ in 0..5 {
+            assert_eq!(stack.fetch(&browser, "/api/x").await.status, 200, "{what}");
+        }
+        assert_eq!(stack.hostile().counts().refresh, 0, "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_thirty_kilobytes_arrives_whole() {
+    let stack = Plan::new().hostile().start().await;
+    stack.hostile().flaw(Flaw::Answer(|answer| answer["access_token"] = json!("t".repeat(30_000))));
+    // The honest at_hash is of the short token.
+    let browser = stack.browser();
+    let refused = browser.visit(&shop("/landing")).await;
+    assert!(refused.status >= 400, "at_hash protects the token");
+    stack.hostile().large_tokens(30_000);
+    stack.hostile().flaw(Flaw::None);
+    assert_eq!(browser.visit(&shop("/landing")).await.status, 200);
+    let token = stack.token_for(&browser, "/api/x").await;
+    assert!(token.len() > 30_000 && stack.hostile().minted().contains(&token));
+    let cookies: usize = browser.cookies("shop.example.test").iter().map(|one| one.name.len() + one.value.len()).sum();
+    assert!(cookies < 200, "the browser holds a ticket, not the token");
+}

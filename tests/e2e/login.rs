@@ -41,6 +41,24 @@ async fn abandoned_attempts_do_not_pile_up_cookies() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_addresses_are_kept_as_far_as_a_cookie_goes() {
+    let stack = Plan::new().hostile().start().await;
+    let long = format!("/x?q={}", "a".repeat(1500));
+    let browser = stack.browser();
+    for _ in 0..5 {
+        browser.get(&shop(&format!("/auth/login?return_to={}", long.replace('?', "%3F")))).await;
+    }
+    for cookie in browser.cookies(host(SHOP)) {
+        let size = cookie.name.len() + cookie.value.len() + cookie.attributes.len();
+        assert!(size < 4096, "browsers drop a cookie of {size} bytes");
+    }
+    let landing = browser.visit(&shop(&long)).await;
+    assert_eq!((landing.status, landing.url), (200, shop(&long)));
+    let too_long = stack.browser().visit(&shop(&format!("/x?q={}", "a".repeat(9000)))).await;
+    assert_eq!((too_long.status, too_long.url.as_str()), (200, "https://shop.example.test/"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_login_makes_a_new_session_and_ends_the_old_one() {
     let stack = Plan::new().replicas(1).start().await;
     let browser = stack.browser();

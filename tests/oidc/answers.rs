@@ -183,13 +183,23 @@ async fn revocation_is_authenticated_and_hinted() {
         (error(503, "unavailable"), Means::Unavailable),
         (Reply::Silence, Means::Unavailable),
         (error(401, "invalid_client"), Means::Misconfigured),
-        (error(400, "unsupported_token_type"), Means::Rejected),
+        (error(400, "invalid_request"), Means::Rejected),
     ] {
         let relying = pair.awaiting(&reply).await;
         provider.on(REVOCATION, reply);
         let error = relying.client.revoke("rt-1".into(), TokenKind::Refresh).await.unwrap_err();
         assert_eq!(Means::from(&error), means);
     }
+}
+
+/// RFC 7009 §2.2.1: a provider may offer revocation for refresh tokens only.
+#[tokio::test]
+async fn a_token_that_the_provider_cannot_revoke_is_no_failure() {
+    let provider = Hostile::start(&[]).await;
+    let relying = relying(&config(&provider.issuer));
+    provider.on(REVOCATION, error(400, "unsupported_token_type"));
+    relying.client.revoke("at-1".into(), TokenKind::Access).await.unwrap();
+    assert_eq!(provider.calls(REVOCATION).len(), 1);
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ struct Inner {
     refresh_flaw: Flaw,
     metadata: fn(&mut Value),
     lifetime: u64,
+    padding: usize,
     serial: usize,
     nonces: HashMap<String, (String, String)>,
     counts: Counts,
@@ -97,6 +98,7 @@ impl Hostile {
             refresh_flaw: Flaw::None,
             metadata: |_| {},
             lifetime: 3600,
+            padding: 0,
             serial: 0,
             nonces: HashMap::new(),
             counts: Counts::default(),
@@ -132,6 +134,11 @@ impl Hostile {
     /// How long access tokens live.
     pub fn lifetime(&self, seconds: u64) {
         self.lock().lifetime = seconds;
+    }
+
+    /// Access tokens grow by so many characters.
+    pub fn large_tokens(&self, padding: usize) {
+        self.lock().padding = padding;
     }
 
     /// Signs with a new key from now on; the old one is no longer published.
@@ -239,7 +246,7 @@ async fn token(State(shared): State<Shared>, Form(form): Form<HashMap<String, St
 }
 
 fn answer(inner: &mut Inner, flaw: Flaw, nonce: &str, client: &str, redeems: bool) -> Value {
-    let access = mint(inner, "access");
+    let access = mint(inner, &format!("access{}", "x".repeat(inner.padding)));
     let refresh = mint(inner, "refresh");
     inner.nonces.insert(refresh.clone(), (nonce.to_owned(), client.to_owned()));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
