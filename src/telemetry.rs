@@ -60,13 +60,13 @@ impl Telemetry {
     {
         let logs = logs::layer(logs::directives(config, env)?, style, writer);
         let Some(target) = Target::resolve(config, env)? else {
-            let subscriber = tracing_subscriber::registry().with(logs).with(Gate::Closed);
+            let subscriber = tracing_subscriber::registry().with(Gate::Closed).with(logs);
             return Ok((Self { tracing: Tracing::off(), traces: None }, Dispatch::new(subscriber)));
         };
         let tracing = Tracing::on(Arc::clone(&target.sampler));
         let traces = Traces::start(target)?;
         let dispatch =
-            Dispatch::new(tracing_subscriber::registry().with(logs).with(traces.layer()).with(Gate::Sampled));
+            Dispatch::new(tracing_subscriber::registry().with(Gate::Sampled).with(logs).with(traces.layer()));
         Ok((Self { tracing, traces: Some(traces) }, dispatch))
     }
 

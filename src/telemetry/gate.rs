@@ -2,7 +2,11 @@
 //!
 //! A filter of one layer would not do: `tracing-subscriber` still makes a span that all layers refuse when the
 //! answer depends on the context, and a span that exists but is not recorded would look like a parent.
+//!
+//! It has to be the innermost layer, right above the registry: outside of layers with filters of their own, it would
+//! turn every `never` of theirs into a `sometimes`, and each event of a dependency would be asked for again and again.
 
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -35,7 +39,7 @@ where
     S: Subscriber + for<'s> LookupSpan<'s>,
 {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.is_event() {
+        if !metadata.is_span() {
             Interest::always()
         } else if self.may_pass(metadata) {
             Interest::sometimes()
@@ -44,10 +48,16 @@ where
         }
     }
 
+    /// It asks for nothing itself: what is worth making is for the layers to say. (`None` would mean everything, and
+    /// every trace event of every dependency would be looked at.)
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::OFF)
+    }
+
     /// A store or provider call of a request that is not sampled is refused here, so that it cannot become a trace of
     /// its own.
     fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        metadata.is_event()
+        !metadata.is_span()
             || self.may_pass(metadata) && (metadata.target() == ROOT_TARGET || context.lookup_current().is_some())
     }
 }

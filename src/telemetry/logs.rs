@@ -72,7 +72,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let cap = Targets::new().with_default(LevelFilter::INFO).with_target(OWN_TARGET, LevelFilter::TRACE);
-    let events = filter_fn(|metadata: &Metadata<'_>| metadata.is_event()).with_max_level_hint(LevelFilter::TRACE);
+    let events = filter_fn(|metadata: &Metadata<'_>| !metadata.is_span()).with_max_level_hint(LevelFilter::TRACE);
     let filter = filter.and(cap).and(events);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match style {
