@@ -81,7 +81,7 @@ impl Bed {
         other.login.prefix = "/sso".into();
         let router = router(Arc::new(Web {
             apps: Apps::new(vec![shop, other]),
-            login: Login::new(vault.clone(), providers.clone(), shared_clock.clone(), metrics.clone()),
+            login: Login::new(vault.clone(), providers.clone(), shared_clock.clone(), metrics.clone(), tasks.clone()),
             logout: Logout::new(vault.clone(), providers, metrics.clone(), tasks.clone()),
             vault: vault.clone(),
             clock: shared_clock,
