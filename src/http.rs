@@ -11,6 +11,7 @@ mod session;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -37,6 +38,9 @@ use respond::Answer;
 
 /// No request to us needs a body; one up to this size is read and ignored.
 const BODY_LIMIT: usize = 64 * 1024;
+
+/// A body that is not there by then is not waited for: a trickle would hold its stream for ever.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the routes need.
 pub struct Web {
@@ -131,8 +135,10 @@ async fn answer(web: &Web, visit: &Visit<'_>, parts: &Parts, body: Body) -> Answ
 }
 
 async fn routed(web: &Web, visit: &Visit<'_>, parts: &Parts, body: Body, route: Route) -> Answer {
-    if to_bytes(body, BODY_LIMIT).await.is_err() {
-        return Answer::told(visit, &Notice::TOO_LARGE, None);
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) => return Answer::told(visit, &Notice::TOO_LARGE, None),
+        Err(_) => return Answer::told(visit, &Notice::TOO_SLOW, None),
     }
     let query = parts.uri.query().unwrap_or_default();
     match route {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio_util::task::TaskTracker;
 use url::form_urlencoded;
 
 use crate::clock::{SharedClock, random};
@@ -50,6 +51,7 @@ pub struct Login {
     providers: Providers,
     clock: SharedClock,
     metrics: Metrics,
+    tasks: TaskTracker,
 }
 
 /// A login that has begun.
@@ -68,10 +70,16 @@ struct Wishes {
 }
 
 impl Login {
-    /// The flow over its ports.
+    /// The flow over its ports. `tasks` owns the revocations.
     #[must_use]
-    pub fn new(vault: Arc<Vault>, providers: Providers, clock: SharedClock, metrics: Metrics) -> Self {
-        Self { vault, providers, clock, metrics }
+    pub fn new(
+        vault: Arc<Vault>,
+        providers: Providers,
+        clock: SharedClock,
+        metrics: Metrics,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { vault, providers, clock, metrics, tasks }
     }
 
     /// Begins a login: `query` is that of `/auth/login`.

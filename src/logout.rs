@@ -1,7 +1,7 @@
 //! The logout flow: the session is deleted first, and regardless of the provider.
 //!
-//! What is said is true: when the store cannot delete, nobody is told that they are signed out. Tokens are revoked
-//! beside the answer, in a task that the process owns.
+//! What is said is true: when the store cannot delete, nobody is told that they are signed out. Sessions end
+//! in a task that the process owns, even when the browser does not wait; tokens are revoked beside the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,10 @@ use crate::core::decide::TicketRefusal;
 use crate::core::request::Headers;
 use crate::core::session::Session;
 use crate::core::set_cookie::SetCookie;
+use crate::core::ticket::Ticket;
 use crate::core::visit::Visit;
-use crate::oidc::{EndSession, Provider, Providers, SharedProvider, TokenKind};
+use crate::oidc::revocation::revoke_beside;
+use crate::oidc::{EndSession, Provider, Providers, TokenKind};
 use crate::store::StoreError;
 use crate::store::vault::{Vault, id_of};
 use crate::telemetry::metrics::Metrics;
@@ -34,12 +36,27 @@ const LONGEST_URL: usize = 6000;
 /// How long the way to the provider's logout page and back may take.
 const STATE_LIFETIME: Duration = Duration::from_secs(600);
 
+/// One request ends no more sessions than this: a browser shows one, and a few when somebody planted cookies.
+const MOST_SESSIONS: usize = 4;
+
 /// Ends sessions.
 pub struct Logout {
+    ending: Arc<Ending>,
+    tasks: TaskTracker,
+}
+
+/// What a task that ends sessions works with.
+struct Ending {
     vault: Arc<Vault>,
     providers: Providers,
     metrics: Metrics,
     tasks: TaskTracker,
+}
+
+/// A session that is gone.
+struct Ended {
+    session: Session,
+    tag: String,
 }
 
 /// Nobody is signed in any more.
@@ -65,43 +82,31 @@ pub enum Return {
 }
 
 impl Logout {
-    /// The flow over its ports. `tasks` owns the revocations.
+    /// The flow over its ports. `tasks` owns deletions and revocations.
     #[must_use]
     pub fn new(vault: Arc<Vault>, providers: Providers, metrics: Metrics, tasks: TaskTracker) -> Self {
-        Self { vault, providers, metrics, tasks }
+        Self { ending: Arc::new(Ending { vault, providers, metrics, tasks: tasks.clone() }), tasks }
     }
 
     /// Ends the session that a request shows. Twice is the same as once, and without a session too.
     pub async fn sign_out(&self, visit: &Visit<'_>) -> Result<SignedOut, StoreError> {
         let app = visit.app;
         let mut gone = SignedOut { location: done_path(app), cookies: vec![SetCookie::clear_session(app)], tag: None };
-        let ticket = match visit.ticket(self.vault.keyring()) {
-            Ok(Some(ticket)) => ticket,
-            Ok(None) => return Ok(gone),
-            Err(refusal) => {
-                self.metrics.ticket_refused(match refusal {
-                    TicketRefusal::Malformed => "malformed",
-                    TicketRefusal::Ambiguous => "ambiguous",
-                });
-                return Ok(gone);
-            }
-        };
-        let Some(held) = self.vault.open(&ticket, &app.name).await? else {
-            // Perhaps there is a record that this version cannot open.
-            self.vault.delete_id(id_of(&ticket)).await?;
+        let tickets = self.ending.tickets(visit);
+        if tickets.is_empty() {
             return Ok(gone);
-        };
-        self.vault.delete(&ticket, &held.session).await?;
-        self.metrics.logout(&app.name);
-        gone.tag = Some(id_of(&ticket).tag());
+        }
+        // A browser that leaves takes its request with it, but not the task: what it asked for is done.
+        let task = Arc::clone(&self.ending).end_all(Arc::clone(app), tickets).in_current_span();
+        let ended = self.tasks.spawn(task).await;
+        let ended = ended.map_err(|_| StoreError::Unavailable("the task that ends sessions failed".to_owned()))??;
+        let Some(Ended { session, tag }) = ended else { return Ok(gone) };
+        gone.tag = Some(tag);
 
         // The provider that signed the user in, even if the app has another one by now.
-        if let Some(provider) = self.providers.by_name(&held.session.provider) {
-            if app.revoke_at_logout {
-                self.revoke(provider, &held.session);
-            }
+        if let Some(provider) = self.ending.providers.by_name(&session.provider) {
             let state = URL_SAFE_NO_PAD.encode(random::<32>());
-            if let Some(url) = end_session(&**provider, visit, held.session.tokens.id_token, &state).await {
+            if let Some(url) = end_session(&**provider, visit, session.tokens.id_token, &state).await {
                 gone.location = url;
                 gone.cookies.push(SetCookie::round_trip(state_cookie(app), state, STATE_LIFETIME));
             }
@@ -121,21 +126,59 @@ impl Logout {
         };
         (returned, vec![SetCookie::clear_round_trip(name)])
     }
+}
+
+impl Ending {
+    /// The tickets whose sessions end. Of several cookies none is trusted, but whoever signs out leaves none behind.
+    fn tickets(&self, visit: &Visit<'_>) -> Vec<Ticket> {
+        match visit.ticket(self.vault.keyring()) {
+            Ok(ticket) => ticket.into_iter().collect(),
+            Err(TicketRefusal::Malformed) => {
+                self.metrics.ticket_refused("malformed");
+                Vec::new()
+            }
+            Err(TicketRefusal::Ambiguous) => {
+                self.metrics.ticket_refused("ambiguous");
+                visit.all_tickets(self.vault.keyring(), MOST_SESSIONS)
+            }
+        }
+    }
+
+    /// Ends each session, also when another one could not be ended; the first of them goes on to its provider.
+    async fn end_all(self: Arc<Self>, app: Arc<App>, tickets: Vec<Ticket>) -> Result<Option<Ended>, StoreError> {
+        let mut outcome = Ok(None);
+        for ticket in &tickets {
+            match (self.end(&app, ticket).await, &outcome) {
+                (Ok(ended), Ok(None)) => outcome = Ok(ended),
+                (Err(error), Ok(_)) => outcome = Err(error),
+                (Ok(_), _) | (Err(_), Err(_)) => {}
+            }
+        }
+        outcome
+    }
+
+    async fn end(&self, app: &App, ticket: &Ticket) -> Result<Option<Ended>, StoreError> {
+        let Some(held) = self.vault.open(ticket, &app.name).await? else {
+            // Perhaps there is a record that this version cannot open.
+            self.vault.delete_id(id_of(ticket)).await?;
+            return Ok(None);
+        };
+        self.vault.delete(ticket, &held.session).await?;
+        self.metrics.logout(&app.name);
+        if app.revoke_at_logout {
+            self.revoke(&held.session);
+        }
+        Ok(Some(Ended { session: held.session, tag: id_of(ticket).tag() }))
+    }
 
     /// Revokes the tokens of an ended session (RFC 7009): the refresh token first, because providers end the
     /// access tokens with it.
-    fn revoke(&self, provider: &SharedProvider, session: &Session) {
-        let (provider, app) = (Arc::clone(provider), Arc::clone(&session.app));
-        let (refresh, access) = (session.tokens.refresh.clone(), session.tokens.access.clone());
-        let revoke = async move {
-            for (token, kind) in [(refresh, TokenKind::Refresh), (Some(access), TokenKind::Access)] {
-                let Some(token) = token else { continue };
-                if let Err(error) = provider.revoke(token, kind).await {
-                    tracing::warn!(record.app = %app, token.kind = ?kind, %error, "a token could not be revoked");
-                }
-            }
-        };
-        self.tasks.spawn(revoke.in_current_span());
+    fn revoke(&self, session: &Session) {
+        let Some(provider) = self.providers.by_name(&session.provider) else { return };
+        let tokens = &session.tokens;
+        let refresh = tokens.refresh.clone().map(|token| (token, TokenKind::Refresh));
+        let tokens = refresh.into_iter().chain([(tokens.access.clone(), TokenKind::Access)]).collect();
+        revoke_beside(&self.tasks, provider, &session.app, tokens);
     }
 }
 

@@ -20,6 +20,7 @@ mod jwks;
 mod kept;
 mod refusal;
 mod registration;
+pub(crate) mod revocation;
 mod token;
 mod userinfo;
 

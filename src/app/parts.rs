@@ -78,7 +78,13 @@ impl Parts {
         }));
         let web = Arc::new(Web {
             apps: config.apps,
-            login: Login::new(Arc::clone(&vault), by_name.clone(), Arc::clone(&clock), metrics.clone()),
+            login: Login::new(
+                Arc::clone(&vault),
+                by_name.clone(),
+                Arc::clone(&clock),
+                metrics.clone(),
+                tracker.clone(),
+            ),
             logout: Logout::new(Arc::clone(&vault), by_name, metrics.clone(), tracker.clone()),
             vault,
             clock,

@@ -33,6 +33,24 @@ impl Visit<'_> {
         }
     }
 
+    /// Up to `most` different tickets that we issued for this app, however many session cookies the request shows: for
+    /// ending what they open, never for trusting one of them. Asks no store.
+    #[must_use]
+    pub fn all_tickets(&self, keyring: &Keyring, most: usize) -> Vec<Ticket> {
+        let name = self.app.cookie.name.as_bytes();
+        let values = self.request.cookies.pairs().filter(|(known, _)| *known == name).map(|(_, value)| value);
+        let mut tickets: Vec<Ticket> = Vec::new();
+        for ticket in values.filter_map(|value| Ticket::parse(value, &self.app.name, keyring)) {
+            if tickets.len() == most {
+                break;
+            }
+            if !tickets.iter().any(|known| known.session_id() == ticket.session_id()) {
+                tickets.push(ticket);
+            }
+        }
+        tickets
+    }
+
     /// The value of a cookie of ours, by its exact name.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&[u8]> {

@@ -13,11 +13,12 @@ use crate::core::attempt::Attempt;
 use crate::core::callback::{Answer, AuthorizeError, Callback};
 use crate::core::client::client_hint;
 use crate::core::return_to::ReturnTo;
-use crate::core::session::Session;
+use crate::core::session::{Session, Tokens};
 use crate::core::set_cookie::SetCookie;
 use crate::core::ticket::Ticket;
 use crate::core::visit::Visit;
-use crate::oidc::{Authenticated, Provider, ProviderError, Redemption};
+use crate::oidc::revocation::revoke_beside;
+use crate::oidc::{Authenticated, Provider, ProviderError, Redemption, SharedProvider, TokenKind};
 use crate::store::vault::id_of;
 use crate::store::{OnceKey, SessionId, StoreError};
 
@@ -144,7 +145,7 @@ impl Login {
             Ok(false) => return Err(known.end(Refusal::Used)),
             Err(error) => return Err(known.keep(Refusal::Paused(error))),
         }
-        match self.redeem(visit, &*provider, &known.attempt, code).await {
+        match self.redeem(visit, &provider, &known.attempt, code).await {
             Ok(ticket) => Ok(self.welcome(visit, known, ticket).await),
             Err(why) => Err(known.end(why)),
         }
@@ -173,7 +174,7 @@ impl Login {
     async fn redeem(
         &self,
         visit: &Visit<'_>,
-        provider: &dyn Provider,
+        provider: &SharedProvider,
         attempt: &Attempt,
         code: SecretString,
     ) -> Result<Ticket, Refusal> {
@@ -187,8 +188,21 @@ impl Login {
         };
         let who = provider.redeem(redemption).await.map_err(Refusal::Provider)?;
         let session = self.session(visit, who);
-        let created = self.vault.create(&session, app.session.idle, attempt.created).await;
-        created.map_err(Refusal::Lost)?.ok_or(Refusal::Ended)
+        let why = match self.vault.create(&session, app.session.idle, attempt.created).await {
+            Ok(Some(ticket)) => return Ok(ticket),
+            Ok(None) => Refusal::Ended,
+            Err(error) => Refusal::Lost(error),
+        };
+        self.discard(provider, session);
+        Err(why)
+    }
+
+    /// Tokens that no session holds would live on at the provider: the refresh token is revoked, whose access tokens
+    /// end with it, else the access token.
+    fn discard(&self, provider: &SharedProvider, session: Session) {
+        let Tokens { refresh, access, .. } = session.tokens;
+        let token = refresh.map_or((access, TokenKind::Access), |refresh| (refresh, TokenKind::Refresh));
+        revoke_beside(&self.tasks, provider, &session.app, vec![token]);
     }
 
     fn session(&self, visit: &Visit<'_>, who: Authenticated) -> Session {

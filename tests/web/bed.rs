@@ -19,7 +19,7 @@ use coatcheck::core::time::Timestamp;
 use coatcheck::http::{Web, router};
 use coatcheck::login::Login;
 use coatcheck::logout::Logout;
-use coatcheck::oidc::{Providers, SharedProvider};
+use coatcheck::oidc::{Providers, SharedProvider, TokenKind};
 use coatcheck::store::embedded::Embedded;
 use coatcheck::store::vault::Vault;
 use coatcheck::store::{
@@ -28,6 +28,7 @@ use coatcheck::store::{
 use coatcheck::telemetry::context::Tracing;
 use coatcheck::telemetry::metrics::Metrics;
 use secrecy::ExposeSecret;
+use tokio::sync::{RwLock, RwLockWriteGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::browser::Browser;
@@ -65,6 +66,7 @@ impl Bed {
             down: AtomicBool::default(),
             full: AtomicBool::default(),
             calls: AtomicUsize::default(),
+            gate: RwLock::default(),
         });
         let shared_store: SharedStore = store.clone();
         let provider = Arc::new(Scripted::default());
@@ -79,7 +81,7 @@ impl Bed {
         other.login.prefix = "/sso".into();
         let router = router(Arc::new(Web {
             apps: Apps::new(vec![shop, other]),
-            login: Login::new(vault.clone(), providers.clone(), shared_clock.clone(), metrics.clone()),
+            login: Login::new(vault.clone(), providers.clone(), shared_clock.clone(), metrics.clone(), tasks.clone()),
             logout: Logout::new(vault.clone(), providers, metrics.clone(), tasks.clone()),
             vault: vault.clone(),
             clock: shared_clock,
@@ -91,6 +93,13 @@ impl Bed {
 
     pub(crate) fn browser(&self) -> Browser<'_> {
         Browser::new(self)
+    }
+
+    /// What the provider was asked to revoke, once every task has ended.
+    pub(crate) async fn revoked(&self) -> Vec<(TokenKind, String)> {
+        self.tasks.close();
+        tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await.expect("tasks that end");
+        self.provider.seen.lock().unwrap().revoked.clone()
     }
 
     /// The session behind a cookie value.
@@ -167,6 +176,7 @@ pub(crate) struct Fallible {
     down: AtomicBool,
     full: AtomicBool,
     calls: AtomicUsize,
+    gate: RwLock<()>,
 }
 
 impl Fallible {
@@ -177,6 +187,11 @@ impl Fallible {
     /// New sessions are refused, everything else works.
     pub(crate) fn fill(&self) {
         self.full.store(true, Ordering::SeqCst);
+    }
+
+    /// Nothing is loaded until the guard is dropped.
+    pub(crate) async fn hold(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().await
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -193,7 +208,9 @@ impl Fallible {
 #[async_trait]
 impl SessionStore for Fallible {
     async fn load(&self, id: SessionId) -> Result<Option<Stored>, StoreError> {
-        self.inner()?.load(id).await
+        let inner = self.inner()?;
+        let _open = self.gate.read().await;
+        inner.load(id).await
     }
 
     async fn create(&self, new: NewSession) -> Result<(), StoreError> {

@@ -1,5 +1,8 @@
 //! The edge itself: hosts, routes, methods, forms of answers, and what is logged.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Method, Request, StatusCode, Version};
 
@@ -119,6 +122,25 @@ async fn a_body_over_the_limit_is_refused() {
     };
     assert_eq!(send(&bed, post(64 * 1024)).await.status, StatusCode::SEE_OTHER);
     assert_eq!(send(&bed, post(64 * 1024 + 1)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_end_is_not_waited_for() {
+    let bed = Bed::new();
+    let silent = futures_util::stream::pending::<Result<Vec<u8>, Infallible>>();
+    // Always something new, never the end: what an idle timeout would let through.
+    let trickle = futures_util::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some((Ok::<_, Infallible>(vec![b'x']), ()))
+    });
+    for body in [Body::from_stream(silent), Body::from_stream(trickle)] {
+        let began = tokio::time::Instant::now();
+        let request = Request::builder().method(Method::POST).uri("/auth/logout").header("host", "shop.example.com");
+        let seen = send(&bed, request.body(body).unwrap()).await;
+        assert_eq!(seen.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(seen.header("content-type"), "application/problem+json");
+        assert_eq!(began.elapsed().as_secs(), 5);
+    }
 }
 
 #[tokio::test]

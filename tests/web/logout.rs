@@ -1,11 +1,18 @@
 //! Signing out.
 
+use std::time::Duration;
+
 use coatcheck::oidc::TokenKind;
 use http::{Method, StatusCode};
 use secrecy::ExposeSecret;
 
 use crate::bed::{Bed, COOKIE};
 use crate::provider::{EndSessionMood, ISSUER};
+
+/// What the revocation of one session asks for.
+fn both_tokens() -> Vec<(TokenKind, String)> {
+    vec![(TokenKind::Refresh, "canary-refresh".into()), (TokenKind::Access, "canary-access".into())]
+}
 
 #[tokio::test]
 async fn signing_out_ends_the_session_here_then_at_the_provider() {
@@ -22,11 +29,7 @@ async fn signing_out_ends_the_session_here_then_at_the_provider() {
     assert_eq!(seen.location(), format!("{ISSUER}/end?state={}", ended.state));
     assert_eq!(ended.state.len(), 43);
 
-    bed.tasks.close();
-    bed.tasks.wait().await;
-    let revoked = bed.provider.seen.lock().unwrap().revoked.clone();
-    let expected = [(TokenKind::Refresh, "canary-refresh".into()), (TokenKind::Access, "canary-access".into())];
-    assert_eq!(revoked, expected);
+    assert_eq!(bed.revoked().await, both_tokens());
 
     let done = browser.get(&format!("/auth/logout/done?state={}", ended.state)).await;
     assert_eq!(done.status, StatusCode::OK);
@@ -67,9 +70,7 @@ async fn revocation_can_be_switched_off() {
     let mut browser = bed.browser();
     browser.sign_in().await;
     browser.post("/auth/logout").await;
-    bed.tasks.close();
-    bed.tasks.wait().await;
-    assert!(bed.provider.seen.lock().unwrap().revoked.is_empty());
+    assert!(bed.revoked().await.is_empty());
 }
 
 #[tokio::test]
@@ -121,9 +122,10 @@ async fn a_made_up_cookie_costs_the_store_nothing() {
     let bed = Bed::new();
     let real = bed.browser().sign_in().await;
     let before = bed.store.calls();
-    let mut changed = real.clone();
-    changed.replace_range(10..11, if &real[10..11] == "A" { "B" } else { "A" });
-    for value in [String::new(), "*".into(), "coatcheck:s:*".into(), "A".repeat(70), "A".repeat(10_000), changed] {
+    let mut made_up = real.clone();
+    made_up.replace_range(10..11, if &real[10..11] == "A" { "B" } else { "A" });
+    let forged = made_up.clone();
+    for value in [String::new(), "*".into(), "coatcheck:s:*".into(), "A".repeat(70), "A".repeat(10_000), forged] {
         for target in ["/auth/logout", "/auth/session"] {
             let mut browser = bed.browser();
             browser.jar.insert(COOKIE.into(), value.clone());
@@ -131,16 +133,69 @@ async fn a_made_up_cookie_costs_the_store_nothing() {
             assert!(seen.status.is_redirection() || seen.json()["authenticated"] == false, "{seen:?}");
         }
     }
-    // Another app's ticket, and the same cookie twice.
+    // Another app's ticket, and two made-up ones.
     let mut elsewhere = bed.browser();
     elsewhere.origin = "https://other.example.com";
     elsewhere.jar.insert(COOKIE.into(), real.clone());
     assert_eq!(elsewhere.post("/sso/logout").await.location(), "/sso/logout/done");
     let mut twice = bed.browser();
-    twice.jar.insert(COOKIE.into(), format!("{real}; {COOKIE}={real}"));
+    twice.jar.insert(COOKIE.into(), format!("{made_up}; {COOKIE}=*"));
     twice.post("/auth/logout").await;
     assert_eq!(bed.store.calls(), before);
     assert!(bed.metrics.render().contains(r#"coatcheck_tickets_refused_total{reason="ambiguous"} 1"#));
+}
+
+#[tokio::test]
+async fn of_several_session_cookies_each_one_of_ours_ends() {
+    let bed = Bed::new();
+    let (first, second) = (bed.browser().sign_in().await, bed.browser().sign_in().await);
+    let other = bed.browser().sign_in().await;
+    let before = bed.store.calls();
+    let mut browser = bed.browser();
+    browser.jar.insert(COOKIE.into(), format!("*; {COOKIE}={first}; {COOKIE}={first}; {COOKIE}={second}"));
+    let seen = browser.post("/auth/logout").await;
+    assert_eq!(seen.status, StatusCode::SEE_OTHER);
+    assert!(browser.session().is_none() && seen.location().starts_with(ISSUER), "{seen:?}");
+    assert_eq!(bed.store.calls(), before + 4, "one load and one delete for each");
+    assert!(bed.held(&first).await.is_none() && bed.held(&second).await.is_none());
+    assert!(bed.held(&other).await.is_some());
+    assert_eq!(bed.revoked().await.len(), 4);
+    let metrics = bed.metrics.render();
+    assert!(metrics.contains(r#"coatcheck_tickets_refused_total{reason="ambiguous"} 1"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn one_request_ends_four_sessions_at_most() {
+    let bed = Bed::new();
+    let mut sessions = Vec::new();
+    for _ in 0..5 {
+        sessions.push(bed.browser().sign_in().await);
+    }
+    let mut browser = bed.browser();
+    browser.jar.insert(COOKIE.into(), sessions.join(&format!("; {COOKIE}=")));
+    browser.post("/auth/logout").await;
+    assert_eq!(bed.revoked().await.len(), 4 * 2);
+    assert!(bed.held(&sessions[4]).await.is_some());
+}
+
+#[tokio::test]
+async fn a_browser_that_leaves_is_signed_out_all_the_same() {
+    let bed = Bed::new();
+    let mut leaving = bed.browser();
+    let session = leaving.sign_in().await;
+    let (slow, before) = (bed.store.hold().await, bed.store.calls());
+    let asked = async {
+        while bed.store.calls() == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        seen = leaving.post("/auth/logout") => panic!("answered without the store: {seen:?}"),
+        asked = tokio::time::timeout(Duration::from_secs(10), asked) => asked.unwrap(),
+    }
+    drop(slow);
+    assert_eq!(bed.revoked().await, both_tokens());
+    assert!(bed.held(&session).await.is_none());
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ pub(crate) struct Script {
     pub(crate) authorize: Mood,
     pub(crate) redeem: Mood,
     pub(crate) sends_issuer: bool,
+    /// No refresh token comes with a login.
+    pub(crate) access_only: bool,
     pub(crate) end_session: EndSessionMood,
 }
 
@@ -115,8 +117,14 @@ impl Provider for Scripted {
         });
         seen.redeemed.push(redemption);
         drop(seen);
-        self.script().redeem.check()?;
-        if own { Ok(alice()) } else { Err(ProviderError::Rejected("token endpoint: invalid_grant".into())) }
+        let script = self.script();
+        script.redeem.check()?;
+        if !own {
+            return Err(ProviderError::Rejected("token endpoint: invalid_grant".into()));
+        }
+        let mut alice = alice();
+        alice.tokens.refresh.take_if(|_| script.access_only);
+        Ok(alice)
     }
 
     async fn refresh(&self, _: RefreshRequest) -> Result<Refreshed, RefreshError> {

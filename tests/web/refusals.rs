@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coatcheck::clock::Clock;
+use coatcheck::oidc::TokenKind;
 use coatcheck::store::{IndexKey, IndexKind, SessionStore};
 use http::{Method, StatusCode};
 
@@ -132,6 +133,18 @@ async fn a_session_that_cannot_be_stored_is_no_login() {
     assert_eq!(seen.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(seen.body.contains("You were not signed in") && browser.jar.is_empty(), "{seen:?}");
     assert!(seen.body.contains(r#"href="/auth/login?return_to=%2Forders""#), "{}", seen.body);
+    assert_eq!(bed.revoked().await, [(TokenKind::Refresh, "canary-refresh".into())]);
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_the_access_token_of_a_lost_login_is_revoked() {
+    let bed = Bed::new();
+    bed.provider.play(|script| script.access_only = true);
+    let mut browser = bed.browser();
+    let callback = browser.begin("/auth/login").await;
+    bed.store.fill();
+    assert_eq!(browser.get(&callback).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(bed.revoked().await, [(TokenKind::Access, "canary-access".into())]);
 }
 
 #[tokio::test]
@@ -170,6 +183,7 @@ async fn a_login_that_a_logout_everywhere_overtakes_does_not_survive() {
     let seen = browser.get(&callback).await;
     assert_eq!(seen.status, StatusCode::BAD_REQUEST);
     assert!(seen.body.contains("signed out meanwhile") && browser.jar.is_empty(), "{seen:?}");
+    assert_eq!(bed.revoked().await, [(TokenKind::Refresh, "canary-refresh".into())]);
 }
 
 #[tokio::test]

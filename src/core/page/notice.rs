@@ -212,6 +212,14 @@ impl Notice {
         text: "The address exists, but not for this kind of request.",
         link: "Back to the site",
     };
+    /// A body that does not arrive.
+    pub const TOO_SLOW: Self = Self {
+        name: "too-slow",
+        status: 408,
+        title: "This request took too long",
+        text: "The rest of the request did not arrive in time.",
+        link: "Back to the site",
+    };
     /// A body over the limit.
     pub const TOO_LARGE: Self = Self {
         name: "too-large",
