@@ -1,5 +1,6 @@
 //! The one place where parts meet. `bind` fails the start, `run` owns every task.
 
+mod checks;
 mod listen;
 mod parts;
 mod servers;
@@ -81,7 +82,7 @@ impl App {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let checks = (parts.checker.clone(), tracing);
-        tasks.spawn(servers::grpc(listeners.grpc, checks, parts.readiness.clone(), stop.clone()));
+        tasks.spawn(checks::serve(listeners.grpc, checks, parts.readiness.clone(), stop.clone()));
         tasks.spawn(servers::http(listeners.http, http::router(parts.web.clone()), stop.clone()));
         let admin = admin::router(parts.readiness.clone(), parts.metrics.clone());
         // Answers until the very end, so that a probe sees why we are not ready.

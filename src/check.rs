@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Histogram;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Span;
@@ -52,15 +53,17 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Owns the idle touches that run beside the checks.
     pub tracker: TaskTracker,
+    /// Where they run: not on the thread of the check.
+    pub runtime: Handle,
 }
 
 impl Checker {
     /// A checker with its counters at zero.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { apps, vault, refresher, clock, metrics, tracker } = parts;
+        let Parts { apps, vault, refresher, clock, metrics, tracker, runtime } = parts;
         let ledger = Ledger::new(&apps, &metrics);
-        let touches = Touches::new(Arc::clone(vault.store()), tracker);
+        let touches = Touches::new(Arc::clone(vault.store()), tracker, runtime);
         let duration = metrics.check_duration();
         Self { apps, vault, refresher, clock, touches, metrics, ledger, duration }
     }

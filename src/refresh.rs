@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -43,6 +44,7 @@ pub struct Refresher {
     clock: SharedClock,
     metrics: Metrics,
     tracker: TaskTracker,
+    runtime: Handle,
     flights: Mutex<HashMap<SessionId, Waiting>>,
     patience: Patience,
     tracing: Tracing,
@@ -65,6 +67,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Owns the flights; the process waits for it before it ends.
     pub tracker: TaskTracker,
+    /// Where flights run: not on the thread of the check that began them.
+    pub runtime: Handle,
     /// Makes a flight's span.
     pub tracing: Tracing,
 }
@@ -73,7 +77,7 @@ impl Refresher {
     /// A refresher with no flight under way.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { vault, providers, clock, metrics, tracker, tracing } = parts;
+        let Parts { vault, providers, clock, metrics, tracker, runtime, tracing } = parts;
         let patience = Patience::default();
         Arc::new(Self {
             vault,
@@ -81,6 +85,7 @@ impl Refresher {
             clock,
             metrics,
             tracker,
+            runtime,
             flights: Mutex::default(),
             patience,
             tracing,
@@ -141,7 +146,7 @@ impl Refresher {
         if !span.is_none() {
             span.record("session.tag", id.tag());
         }
-        self.tracker.spawn(flight.fly().instrument(span));
+        self.tracker.spawn_on(flight.fly().instrument(span), &self.runtime);
         Some(waiting)
     }
 

@@ -28,6 +28,32 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
+/// A connection between two runtimes.
+pub(super) enum Parked {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Stream {
+    /// Takes the connection off the runtime that accepted it.
+    pub(super) fn park(self) -> io::Result<Parked> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().map(Parked::Tcp),
+            Self::Unix(stream) => stream.into_std().map(Parked::Unix),
+        }
+    }
+}
+
+impl Parked {
+    /// Puts the connection on the runtime of the caller. Still non-blocking.
+    pub(super) fn wake(self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Stream::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Stream::Unix),
+        }
+    }
+}
+
 /// A socket's file, removed with it.
 pub(super) struct SocketFile(PathBuf);
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -66,6 +67,7 @@ impl Parts {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             tracker: tracker.clone(),
+            runtime: Handle::current(),
             tracing: tracing.clone(),
         });
         let checker = Arc::new(Checker::new(check::Parts {
@@ -75,6 +77,7 @@ impl Parts {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             tracker: tracker.clone(),
+            runtime: Handle::current(),
         }));
         let web = Arc::new(Web {
             apps: config.apps,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::core::time::Timestamp;
@@ -15,12 +16,13 @@ const MAX_UNDER_WAY: usize = 1_000;
 pub(super) struct Touches {
     store: SharedStore,
     tracker: TaskTracker,
+    runtime: Handle,
     under_way: Mutex<HashSet<SessionId>>,
 }
 
 impl Touches {
-    pub(super) fn new(store: SharedStore, tracker: TaskTracker) -> Arc<Self> {
-        Arc::new(Self { store, tracker, under_way: Mutex::default() })
+    pub(super) fn new(store: SharedStore, tracker: TaskTracker, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self { store, tracker, runtime, under_way: Mutex::default() })
     }
 
     /// Records a use at `now` and prolongs the record's life to `ttl`, without anyone waiting for it.
@@ -37,7 +39,7 @@ impl Touches {
             }
             touches.under_way().remove(&id);
         };
-        self.tracker.spawn(touch);
+        self.tracker.spawn_on(touch, &self.runtime);
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashSet<SessionId>> {
