@@ -6,6 +6,7 @@ mod parts;
 mod servers;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -37,7 +38,7 @@ pub fn serve(config: Config, warnings: &Warnings, environment: &dyn Environment)
     let tracing = telemetry.tracing();
     let outcome = runtime.block_on(async move {
         let stopped = shutdown_signal()?;
-        App::bind(config, tracing).await?.run(stopped).await
+        App::bind(config, &tracing).await?.run(stopped).await
     });
     if let Err(error) = &outcome {
         tracing::error!(error = format!("{error:#}"), "stopped");
@@ -52,7 +53,6 @@ pub fn serve(config: Config, warnings: &Warnings, environment: &dyn Environment)
 pub struct App {
     listeners: Listeners,
     parts: Parts,
-    tracing: Tracing,
     shutdown: ShutdownConfig,
 }
 
@@ -64,25 +64,24 @@ struct Listeners {
 
 impl App {
     /// Opens the store's file, builds all parts, binds all addresses. Peers need not be reachable.
-    pub async fn bind(config: Config, tracing: Tracing) -> anyhow::Result<Self> {
+    pub async fn bind(config: Config, tracing: &Tracing) -> anyhow::Result<Self> {
         let (listen, shutdown) = (config.listen.clone(), config.shutdown.clone());
-        let parts = Parts::build(config, &tracing)?;
+        let parts = Parts::build(config, tracing)?;
         let listeners = Listeners {
             grpc: Listener::bind("grpc", &listen.grpc).await?,
             http: Listener::bind("http", &listen.http).await?,
             admin: Listener::bind("admin", &listen.admin).await?,
         };
-        Ok(Self { listeners, parts, tracing, shutdown })
+        Ok(Self { listeners, parts, shutdown })
     }
 
     /// Serves until `stopped`, then drains: not ready, wait, no new work, finish what is under way. The end of any
     /// task ends the process.
     pub async fn run(self, stopped: impl Future<Output = &'static str>) -> anyhow::Result<()> {
-        let Self { listeners, parts, tracing, shutdown } = self;
+        let Self { listeners, parts, shutdown } = self;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let checks = (parts.checker.clone(), tracing);
-        tasks.spawn(checks::serve(listeners.grpc, checks, parts.readiness.clone(), stop.clone()));
+        tasks.spawn(checks::serve(listeners.grpc, Arc::clone(&parts.checkers), parts.readiness.clone(), stop.clone()));
         tasks.spawn(servers::http(listeners.http, http::router(parts.web.clone()), stop.clone()));
         let admin = admin::router(parts.readiness.clone(), parts.metrics.clone());
         // Answers until the very end, so that a probe sees why we are not ready.

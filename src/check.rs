@@ -22,6 +22,7 @@ use crate::core::request::Request;
 use crate::core::session::Held;
 use crate::core::verdict::{Reason, Verdict};
 use crate::refresh::Refresher;
+use crate::store::SharedStore;
 use crate::store::vault::{Vault, id_of};
 use crate::telemetry::metrics::Metrics;
 use ledger::{Ledger, NO_APP};
@@ -51,6 +52,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where uses are recorded.
+    pub touched: SharedStore,
     /// Owns the idle touches that run beside the checks.
     pub tracker: TaskTracker,
     /// Where they run: not on the thread of the check.
@@ -61,9 +64,9 @@ impl Checker {
     /// A checker with its counters at zero.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { apps, vault, refresher, clock, metrics, tracker, runtime } = parts;
+        let Parts { apps, vault, refresher, clock, metrics, touched, tracker, runtime } = parts;
         let ledger = Ledger::new(&apps, &metrics);
-        let touches = Touches::new(Arc::clone(vault.store()), tracker, runtime);
+        let touches = Touches::new(touched, tracker, runtime);
         let duration = metrics.check_duration();
         Self { apps, vault, refresher, clock, touches, metrics, ledger, duration }
     }

@@ -6,10 +6,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// A tenth of a check's CPU was the system's malloc. Rust's one way to choose another is a static.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Before anything builds a TLS configuration. An error would mean that one is installed: by whom else?
     let installed = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -18,11 +18,10 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, health_reporter};
 
 use super::listen::{Listener, Parked};
+use super::parts::Checkers;
 use super::servers::{KEEPALIVE, accept};
 use crate::admin::readiness::Readiness;
-use crate::check::Checker;
-use crate::grpc::{AuthzService, SERVICE_NAME};
-use crate::telemetry::context::Tracing;
+use crate::grpc::SERVICE_NAME;
 
 /// Envoy resets a stream when its timeout is over or the browser goes. The stock bound of 20 resets that wait for
 /// acceptance would end the whole connection of an Envoy worker.
@@ -34,16 +33,23 @@ const MAX_WAITING: usize = 64;
 /// Serves Envoy's checks and gRPC health until told to stop.
 pub(super) async fn serve(
     listener: Listener,
-    (checker, tracing): (Arc<Checker>, Tracing),
+    checkers: Arc<Checkers>,
     readiness: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (reporter, health) = health_reporter();
-    let service = AuthzService::new(checker, tracing);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut workers = Vec::new();
     let mut ends = JoinSet::new();
-    for number in 0..thread::available_parallelism().map_or(1, usize::from) {
-        let (connections, end) = start_worker(number, service.clone(), health.clone(), stop.clone())?;
+    for number in 0..threads {
+        let (connections, waiting) = mpsc::channel(MAX_WAITING);
+        let (tell, end) = oneshot::channel();
+        let (checkers, health, stop) = (Arc::clone(&checkers), health.clone(), stop.clone());
+        let work = move || {
+            // Nobody listens any more only when the process ends anyway.
+            let _ = tell.send(run_worker(&checkers, threads, (waiting, health), stop));
+        };
+        thread::Builder::new().name(format!("checks-{number}")).spawn(work).context("no thread for checks")?;
         workers.push(connections);
         ends.spawn(end);
     }
@@ -75,36 +81,29 @@ async fn distribute(listener: &Listener, workers: &[mpsc::Sender<Parked>]) {
     }
 }
 
-/// Where a worker gets its connections, and how it ends.
-type Worker = (mpsc::Sender<Parked>, oneshot::Receiver<anyhow::Result<()>>);
-
-fn start_worker(
-    number: usize,
-    service: AuthzService,
-    health: HealthServer<impl Health>,
+/// One thread: a runtime, and everything a check needs on it.
+fn run_worker(
+    checkers: &Checkers,
+    threads: usize,
+    (waiting, health): (mpsc::Receiver<Parked>, HealthServer<impl Health>),
     stop: CancellationToken,
-) -> anyhow::Result<Worker> {
-    let (connections, waiting) = mpsc::channel(MAX_WAITING);
-    let (tell, end) = oneshot::channel();
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let work = move || {
-        let incoming = stream::unfold(waiting, |mut waiting: mpsc::Receiver<Parked>| async move {
-            let stream = waiting.recv().await?.wake();
-            Some((stream, waiting))
-        });
-        let served = Server::builder()
+    let incoming = stream::unfold(waiting, |mut waiting| async move {
+        let stream = waiting.recv().await?.wake();
+        Some((stream, waiting))
+    });
+    runtime.block_on(async {
+        Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
             .add_service(health)
-            .add_service(service)
-            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
-        let served = runtime.block_on(served).context("the gRPC server failed");
-        // Nobody listens any more only when the process ends anyway.
-        let _ = tell.send(served);
-    };
-    thread::Builder::new().name(format!("checks-{number}")).spawn(work).context("no thread for checks")?;
-    Ok((connections, end))
+            .add_service(checkers.service(threads)?)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await
+            .context("the gRPC server failed")
+    })
 }
 
 /// Tells Envoy's health checks whether checks are worth sending here, for ever.

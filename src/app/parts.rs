@@ -11,7 +11,9 @@ use crate::admin::probe;
 use crate::admin::readiness::Readiness;
 use crate::check::{self, Checker};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{self, Config, ProviderConfig, StoreConfig};
+use crate::config::{self, Config, ProviderConfig, RedisConfig, StoreConfig};
+use crate::core::app::Apps;
+use crate::grpc::AuthzService;
 use crate::http::Web;
 use crate::login::Login;
 use crate::logout::Logout;
@@ -28,7 +30,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// The connected parts.
 pub(super) struct Parts {
-    pub(super) checker: Arc<Checker>,
+    pub(super) checkers: Arc<Checkers>,
     pub(super) web: Arc<Web>,
     pub(super) store: SharedStore,
     pub(super) providers: Vec<SharedProvider>,
@@ -43,6 +45,58 @@ pub(super) struct Parts {
 enum Adapter {
     Embedded(Arc<Embedded>),
     Redis(CancellationToken),
+}
+
+/// Makes the checks of each thread.
+pub(super) struct Checkers {
+    redis: Option<RedisConfig>,
+    apps: Arc<Apps>,
+    vault: Arc<Vault>,
+    refresher: Arc<Refresher>,
+    clock: SharedClock,
+    metrics: Metrics,
+    tracker: TaskTracker,
+    runtime: Handle,
+    tracing: Tracing,
+}
+
+impl Checkers {
+    /// The service of one of `threads` threads, to be called on its runtime: it reads sessions over connections of its
+    /// own, so that no check waits for another thread. All writing stays with the process's one store.
+    pub(super) fn service(&self, threads: usize) -> anyhow::Result<AuthzService> {
+        let vault = match &self.redis {
+            None => Arc::clone(&self.vault),
+            Some(config) => {
+                let threads = u32::try_from(threads).unwrap_or(u32::MAX).max(1);
+                let own = RedisConfig { connections: config.connections.div_ceil(threads), ..config.clone() };
+                // Its background tasks end with the runtime of the thread.
+                let store = Redis::new(&own, &TaskTracker::new(), &CancellationToken::new())?;
+                let store = ObservedStore::new(Arc::new(store), &self.metrics, self.tracing.clone());
+                Arc::new(self.vault.over(Arc::new(store)))
+            }
+        };
+        let checker = Checker::new(check::Parts {
+            apps: Arc::clone(&self.apps),
+            vault,
+            refresher: Arc::clone(&self.refresher),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            touched: Arc::clone(self.vault.store()),
+            tracker: self.tracker.clone(),
+            runtime: self.runtime.clone(),
+        });
+        Ok(AuthzService::new(Arc::new(checker), self.tracing.clone()))
+    }
+}
+
+/// Connections for what is no check: logins, refreshes, uses.
+const OTHER_CONNECTIONS: u32 = 2;
+
+fn redis_of(config: &StoreConfig) -> Option<RedisConfig> {
+    match config {
+        StoreConfig::Embedded { .. } => None,
+        StoreConfig::Redis(redis) => Some(redis.clone()),
+    }
 }
 
 impl Parts {
@@ -70,7 +124,8 @@ impl Parts {
             runtime: Handle::current(),
             tracing: tracing.clone(),
         });
-        let checker = Arc::new(Checker::new(check::Parts {
+        let checkers = Arc::new(Checkers {
+            redis: redis_of(&config.store),
             apps: Arc::new(config.apps.clone()),
             vault: Arc::clone(&vault),
             refresher,
@@ -78,7 +133,8 @@ impl Parts {
             metrics: metrics.clone(),
             tracker: tracker.clone(),
             runtime: Handle::current(),
-        }));
+            tracing: tracing.clone(),
+        });
         let web = Arc::new(Web {
             apps: config.apps,
             login: Login::new(
@@ -95,7 +151,7 @@ impl Parts {
             tracing: tracing.clone(),
         });
         let readiness = Readiness::new(probe::parts(&providers), metrics.ready());
-        Ok(Self { checker, web, store, providers, readiness, metrics, tracker, adapter })
+        Ok(Self { checkers, web, store, providers, readiness, metrics, tracker, adapter })
     }
 
     /// Closes the store, after everything that uses it has ended or was given up.
@@ -123,7 +179,8 @@ fn open_store(config: &StoreConfig, clock: &SharedClock) -> anyhow::Result<(Shar
         StoreConfig::Redis(redis) => {
             let stop = CancellationToken::new();
             // Its background tasks end with `stop`, after the flights that still need the store.
-            let store = Redis::new(redis, &TaskTracker::new(), &stop).context("store: Redis cannot be set up")?;
+            let redis = RedisConfig { connections: OTHER_CONNECTIONS, ..redis.clone() };
+            let store = Redis::new(&redis, &TaskTracker::new(), &stop).context("store: Redis cannot be set up")?;
             Ok((Arc::new(store), Adapter::Redis(stop)))
         }
     }

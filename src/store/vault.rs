@@ -32,6 +32,13 @@ impl Vault {
         Self { store, keyring, clock, metrics }
     }
 
+    /// The same vault over another way to the same store.
+    #[must_use]
+    pub fn over(&self, store: SharedStore) -> Self {
+        let (keyring, clock, metrics) = (self.keyring.clone(), SharedClock::clone(&self.clock), self.metrics.clone());
+        Self { store, keyring, clock, metrics }
+    }
+
     /// The server keys.
     #[must_use]
     pub const fn keyring(&self) -> &Keyring {

@@ -32,7 +32,7 @@ pub(in crate::config) struct Store {
     /// characters without `{`, `}`.
     #[schemars(extend("default" = "coatcheck:"))]
     pub(in crate::config) prefix: Option<String>,
-    /// Redis: multiplexed connections for checks. 1 to 64.
+    /// Redis: multiplexed connections for checks, spread over the threads that check (one per core). 1 to 64.
     #[schemars(range(min = 1, max = 64), extend("default" = 4))]
     pub(in crate::config) connections: Option<u32>,
     /// Redis: each command ends within this time; keep it far below Envoy's timeout of the check. `1ms` to `10s`.
