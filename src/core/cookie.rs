@@ -7,7 +7,28 @@
 #[derive(Debug, Clone, Default)]
 pub struct CookieText<'a> {
     lines: Vec<&'a [u8]>,
-    joined: bool,
+    commas: Commas,
+}
+
+/// What a comma in a `Cookie` line may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Commas {
+    /// Part of a value.
+    #[default]
+    Content,
+    /// Perhaps the seam between two lines.
+    Seam,
+    /// Part of a value, but to an application perhaps a seam.
+    Suspect,
+}
+
+/// Who sends several `Cookie` lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// Shows Fetch Metadata: a browser, which sends one line (over HTTP/2 in pieces that Envoy joins by `; `).
+    Browser,
+    /// A program, which may send several, and has no cookies that somebody else planted.
+    Program,
 }
 
 /// What a request shows as session cookie.
@@ -36,30 +57,35 @@ impl<'a> CookieText<'a> {
     /// `Cookie` lines as the client sent them (`encode_raw_headers`).
     #[must_use]
     pub const fn raw(lines: Vec<&'a [u8]>) -> Self {
-        Self { lines, joined: false }
+        Self { lines, commas: Commas::Content }
     }
 
     /// One value into which Envoy joined repeated `Cookie` lines by commas (the default header map). Commas are
     /// then taken as boundaries, but only to find our own cookies.
     #[must_use]
-    pub fn joined(line: &'a [u8]) -> Self {
-        Self { lines: vec![line], joined: true }
+    pub fn joined(line: &'a [u8], sender: Sender) -> Self {
+        let commas = match sender {
+            Sender::Browser => Commas::Suspect,
+            Sender::Program => Commas::Seam,
+        };
+        Self { lines: vec![line], commas }
     }
 
-    /// The session cookie by its exact, case-sensitive name. After a comma that Envoy may have put between two lines
-    /// it does not count, but for ambiguity: it may as well be inside the value of a cookie that a sibling subdomain
-    /// planted, which the `__Host-` prefix is there to prevent.
+    /// The session cookie by its exact, case-sensitive name. After a comma in a browser's line it does not count, but for
+    /// ambiguity: it is inside the value of a cookie that a sibling subdomain planted, which the `__Host-` prefix is
+    /// there to prevent.
     #[must_use]
     pub fn session(&self, name: &str) -> SessionCookie<'a> {
-        let joined = self.joined;
+        let commas = self.commas;
         let mut found = self
             .lines
             .iter()
-            .flat_map(move |line| segments(line, joined))
+            .flat_map(move |line| segments(line, commas))
             .map(|(separator, segment)| (separator, pair(segment)))
             .filter(|(_, (known, _))| *known == name.as_bytes());
         match (found.next(), found.next()) {
-            (None | Some((Some(','), _)), None) => SessionCookie::Absent,
+            (Some((Some(','), _)), None) if commas == Commas::Suspect => SessionCookie::Absent,
+            (None, None) => SessionCookie::Absent,
             (Some((_, (_, value))), None) => SessionCookie::One(value),
             (_, Some(_)) => SessionCookie::Ambiguous,
         }
@@ -79,15 +105,15 @@ impl<'a> CookieText<'a> {
 
     /// All name/value pairs.
     pub fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let joined = self.joined;
-        self.lines.iter().flat_map(move |line| segments(line, joined)).map(|(_, segment)| pair(segment))
+        let commas = self.commas;
+        self.lines.iter().flat_map(move |line| segments(line, commas)).map(|(_, segment)| pair(segment))
     }
 
     /// A segment that is not UTF-8 cannot travel in an ext_authz answer (Envoy ignores `raw_value`), so it is
     /// cut too; it stays when nothing of ours is in the request.
     fn cut_line(&self, line: &[u8], name: &str) -> String {
         let mut rest = String::with_capacity(line.len());
-        for (separator, segment) in segments(line, self.joined) {
+        for (separator, segment) in segments(line, self.commas) {
             let Ok(text) = std::str::from_utf8(segment) else { continue };
             if is_ours(pair(segment).0, name) || (rest.is_empty() && text.trim().is_empty()) {
                 continue;
@@ -106,7 +132,7 @@ impl<'a> CookieText<'a> {
 
 /// The name/value pairs of one raw `Cookie` line, outer white space removed.
 pub fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    segments(line, false).map(|(_, segment)| pair(segment))
+    segments(line, Commas::Content).map(|(_, segment)| pair(segment))
 }
 
 /// The session cookie in raw `Cookie` lines.
@@ -120,11 +146,11 @@ fn is_ours(known: &[u8], name: &str) -> bool {
 }
 
 /// Segments with the separator before each.
-fn segments(line: &[u8], joined: bool) -> impl Iterator<Item = (Option<char>, &[u8])> {
+fn segments(line: &[u8], commas: Commas) -> impl Iterator<Item = (Option<char>, &[u8])> {
     let mut rest = Some((None, line));
     std::iter::from_fn(move || {
         let (separator, text) = rest.take()?;
-        let end = text.iter().position(|byte| *byte == b';' || (joined && *byte == b','));
+        let end = text.iter().position(|byte| *byte == b';' || (commas != Commas::Content && *byte == b','));
         let Some(end) = end else { return Some((separator, text)) };
         let (segment, tail) = text.split_at(end);
         if let Some((next, tail)) = tail.split_first() {

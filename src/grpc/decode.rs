@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::wire::{Malformed, Value, text, walk};
 use crate::core::client::client_ip;
-use crate::core::cookie::CookieText;
+use crate::core::cookie::{CookieText, Sender};
 use crate::core::request::{Headers, Request};
 
 /// A usual request has fewer header fields than this.
@@ -108,8 +108,10 @@ impl<'a> Read<'a> {
     fn finish(self) -> Request<'a> {
         let cookie = |(name, _): &&(&str, &[u8])| *name == "cookie";
         let (headers, cookies) = if self.raw.is_empty() {
-            let line = self.joined.iter().find(cookie).map(|(_, line)| CookieText::joined(line));
-            (Headers::new(self.joined), line.unwrap_or_default())
+            let line = self.joined.iter().find(cookie).map(|(_, line)| *line);
+            let headers = Headers::new(self.joined);
+            let sender = if headers.has("sec-fetch-site") { Sender::Browser } else { Sender::Program };
+            (headers, line.map(|line| CookieText::joined(line, sender)).unwrap_or_default())
         } else {
             let lines = self.raw.iter().filter(cookie).map(|(_, line)| *line).collect();
             (Headers::new(self.raw), CookieText::raw(lines))

@@ -202,10 +202,11 @@ async fn cookies_are_cut_the_same_where_envoy_joins_header_lines() {
     let stack = Plan::new().envoy(joined).start().await;
     let browser = stack.logged_in("alice").await;
     let ours = session_cookie(&browser).unwrap();
-    // Several Cookie lines arrive joined by a comma here: what is left of them is asserted loosely.
+    // Several Cookie lines, which only programs send, arrive joined by a comma here: what is left of them is asserted
+    // loosely.
     for (lines, left) in cookie_cases(&ours) {
         stack.upstream.clear();
-        let mut call = Call::fetch("GET", &shop("/api/me"), Site::SameOrigin).without_jar();
+        let mut call = Call::bare("GET", &shop("/api/me")).without_jar();
         for line in &lines {
             call = call.header("cookie", line);
         }
@@ -224,6 +225,18 @@ async fn cookies_are_cut_the_same_where_envoy_joins_header_lines() {
             assert_eq!(pairs(&cookie.unwrap()), pairs(left.unwrap()), "{lines:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_planted_inside_another_cookie_signs_nobody_in() {
+    let joined: fn(&mut Value) = |config| {
+        envoy::edit_ext_authz(config, &|filter| filter["encode_raw_headers"] = false.into());
+    };
+    let stack = Plan::new().envoy(joined).start().await;
+    let attacker = stack.logged_in("mallory").await;
+    let planted = format!("theme=\"dark,{COOKIE}={}", session_cookie(&attacker).unwrap());
+    let call = Call::fetch("GET", &shop("/api/me"), Site::SameOrigin).without_jar().header("cookie", &planted);
+    assert_eq!(attacker.send(call).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -53,7 +53,7 @@ fn comma_joined_lines_are_cut_at_our_cookies_only() {
         ("a=1,__Host-Http-coatcheck=t; c=3", "a=1; c=3"),
         ("a=1,b=2", "(untouched)"),
     ] {
-        assert_eq!(replaced(CookieText::joined(line.as_bytes()).cut(NAME)), rest, "{line:?}");
+        assert_eq!(replaced(CookieText::joined(line.as_bytes(), Sender::Browser).cut(NAME)), rest, "{line:?}");
     }
 }
 
@@ -61,11 +61,13 @@ fn comma_joined_lines_are_cut_at_our_cookies_only() {
 fn two_session_cookies_are_ambiguous_wherever_they_stand() {
     assert_eq!(raw(&["__Host-Http-coatcheck=a; __Host-Http-coatcheck=b"]).session(NAME), SessionCookie::Ambiguous);
     assert_eq!(raw(&["__Host-Http-coatcheck=a", "__Host-Http-coatcheck=a"]).session(NAME), SessionCookie::Ambiguous);
-    let joined = CookieText::joined(b"__Host-Http-coatcheck=a,__Host-Http-coatcheck=b");
+    let joined = CookieText::joined(b"__Host-Http-coatcheck=a,__Host-Http-coatcheck=b", Sender::Browser);
     assert_eq!(joined.session(NAME), SessionCookie::Ambiguous);
-    let planted = CookieText::joined(b"x=1,__Host-Http-coatcheck=a; b=2");
-    assert_eq!(planted.session(NAME), SessionCookie::Absent, "a comma may stand inside a planted cookie");
-    assert_eq!(CookieText::joined(b"__Host-Http-coatcheck=a,x=1").session(NAME), SessionCookie::One(b"a"));
+    let second: &[u8] = b"x=1,__Host-Http-coatcheck=a; b=2";
+    let session = |line, sender| CookieText::joined(line, sender).session(NAME);
+    assert_eq!(session(second, Sender::Browser), SessionCookie::Absent, "a browser's comma is inside a planted cookie");
+    assert_eq!(session(second, Sender::Program), SessionCookie::One(b"a"), "a program's comma joins two lines");
+    assert_eq!(session(b"__Host-Http-coatcheck=a,x=1", Sender::Browser), SessionCookie::One(b"a"));
     assert_eq!(raw(&["x=1; __Host-Http-coatcheck=a"]).session(NAME), SessionCookie::One(b"a"));
     assert_eq!(raw(&["x=1"]).session(NAME), SessionCookie::Absent);
 }
@@ -80,10 +82,14 @@ fn a_cookie_that_cannot_travel_is_dropped_only_when_we_must_rewrite() {
 proptest! {
     #[test]
     fn never_panics_and_never_leaves_ours(line in proptest::collection::vec(any::<u8>(), 0..120), joined: bool) {
-        let text = if joined { CookieText::joined(&line) } else { CookieText::raw(vec![&line]) };
+        let text = if joined { CookieText::joined(&line, Sender::Program) } else { CookieText::raw(vec![&line]) };
         let _ = text.session(NAME);
         if let Cut::Replaced(rest) = text.cut(NAME) {
-            let again = CookieText { lines: vec![rest.as_bytes()], joined };
+            let again = if joined {
+                CookieText::joined(rest.as_bytes(), Sender::Program)
+            } else {
+                CookieText::raw(vec![rest.as_bytes()])
+            };
             prop_assert!(again.cut(NAME) == Cut::Untouched);
         }
     }
