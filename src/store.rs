@@ -123,6 +123,18 @@ pub enum IndexKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OnceKey(pub [u8; 16]);
 
+impl OnceKey {
+    /// The key of something described by these parts, the first naming what sort of thing it is: a truncated SHA-256 of
+    /// them in a row. The parts must be told apart by their own form.
+    #[must_use]
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &parts.concat());
+        let mut key = [0_u8; 16];
+        key.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+        Self(key)
+    }
+}
+
 /// Who holds a lease: random per flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseOwner(pub [u8; 16]);

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use secrecy::SecretString;
 
 use super::Login;
@@ -164,11 +163,8 @@ impl Login {
 
     /// Marks the attempt as used, before the code goes out: `false` when it was used before.
     async fn claim(&self, app: &App, attempt: &Attempt) -> Result<bool, StoreError> {
-        let hash =
-            digest(&SHA256, &[b"login attempt\0", app.name.as_bytes(), b"\0", attempt.state.as_bytes()].concat());
-        let mut key = [0_u8; 16];
-        key.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
-        self.vault.store().claim_once(OnceKey(key), app.login.attempt_lifetime + MARK_MARGIN).await
+        let key = OnceKey::of(&[b"login attempt\0", app.name.as_bytes(), b"\0", attempt.state.as_bytes()]);
+        self.vault.store().claim_once(key, app.login.attempt_lifetime + MARK_MARGIN).await
     }
 
     async fn redeem(

@@ -344,13 +344,7 @@ fn merge(mut session: Session, refreshed: Refreshed, now: crate::core::time::Tim
 
 /// One key per session and generation: after a success the next attempt is never held up by the last.
 fn attempt_key(id: SessionId, generation: Generation) -> OnceKey {
-    let mut text = b"refresh attempt".to_vec();
-    text.extend_from_slice(&id.0);
-    text.extend_from_slice(&generation.to_be_bytes());
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
-    let mut key = [0_u8; 16];
-    key.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-    OnceKey(key)
+    OnceKey::of(&[b"refresh attempt", &id.0, &generation.to_be_bytes()])
 }
 
 const fn describe(outcome: &Outcome) -> &'static str {
