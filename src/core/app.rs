@@ -148,6 +148,8 @@ pub enum BindMismatch {
 pub struct LoginSettings {
     /// Path prefix of our routes, without a trailing slash: `/auth`.
     pub prefix: String,
+    /// Who brings requests for them to us.
+    pub mode: LoginMode,
     /// How long a login may take.
     pub attempt_lifetime: Duration,
     /// Query parameters of `/auth/login` that go on to the provider.
@@ -158,6 +160,15 @@ pub struct LoginSettings {
     pub userinfo: bool,
     /// Claims that `/auth/session` shows to the browser.
     pub session_claims: Vec<String>,
+}
+
+/// Who brings requests for the login routes to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginMode {
+    /// A route in Envoy leads to our HTTP listener.
+    Routed,
+    /// Check itself answers them.
+    InBand,
 }
 
 /// The CSRF defence (RFC 10017 §6.1.3.3).

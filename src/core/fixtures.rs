@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::app::{
-    App, Apps, Authorization, BindMismatch, ClaimHeader, CookieSettings, CsrfSettings, LoginSettings, Origin, SameSite,
-    SessionSettings, Upstream,
+    App, Apps, Authorization, BindMismatch, ClaimHeader, CookieSettings, CsrfSettings, LoginMode, LoginSettings,
+    Origin, SameSite, SessionSettings, Upstream,
 };
 use super::claims::Claims;
 use super::cookie::CookieText;
@@ -61,6 +61,7 @@ pub(crate) fn app() -> App {
         refresh_margin: Duration::from_secs(60),
         login: LoginSettings {
             prefix: "/auth".into(),
+            mode: LoginMode::Routed,
             attempt_lifetime: Duration::from_secs(600),
             allow_params: Vec::new(),
             scopes: vec!["openid".into()],

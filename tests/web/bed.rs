@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use axum::Router;
 use coatcheck::clock::{Clock, SharedClock};
 use coatcheck::core::app::{
-    App, Apps, Authorization, BindMismatch, CookieSettings, CsrfSettings, LoginSettings, Origin, SameSite,
+    App, Apps, Authorization, BindMismatch, CookieSettings, CsrfSettings, LoginMode, LoginSettings, Origin, SameSite,
     SessionSettings, Upstream,
 };
 use coatcheck::core::keyring::{KeyId, Keyring, ServerKey};
@@ -144,6 +144,7 @@ fn app(name: &str, origin: &str) -> App {
         refresh_margin: Duration::from_secs(60),
         login: LoginSettings {
             prefix: "/auth".into(),
+            mode: LoginMode::Routed,
             attempt_lifetime: Duration::from_secs(600),
             allow_params: vec!["prompt".into(), "login_hint".into(), "scope".into()],
             scopes: vec!["openid".into(), "profile".into()],

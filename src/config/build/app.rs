@@ -13,8 +13,8 @@ use crate::config::report::Scope;
 use crate::config::shape::nearest;
 use crate::config::value;
 use crate::core::app::{
-    App, Apps, Authorization, BindMismatch, ClaimHeader, CookieSettings, CsrfSettings, LoginSettings, Origin, SameSite,
-    SessionSettings, Upstream,
+    App, Apps, Authorization, BindMismatch, ClaimHeader, CookieSettings, CsrfSettings, LoginMode, LoginSettings,
+    Origin, SameSite, SessionSettings, Upstream,
 };
 
 /// The providers that apps may refer to.
@@ -182,6 +182,10 @@ fn login(raw: raw::Login, at: &Scope<'_>) -> Option<LoginSettings> {
     let attempt_lifetime = span(&raw.attempt_lifetime, &at.key("attempt_lifetime"), ("1s", "10m"));
     Some(LoginSettings {
         prefix: prefix?,
+        mode: match raw.mode {
+            raw::LoginMode::Routed => LoginMode::Routed,
+            raw::LoginMode::InBand => LoginMode::InBand,
+        },
         attempt_lifetime: attempt_lifetime?,
         allow_params: raw.allow_params.iter().map(|param| param.name().to_owned()).collect(),
         scopes: Vec::new(),

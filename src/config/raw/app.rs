@@ -240,6 +240,8 @@ impl Default for Refresh {
 pub(in crate::config) struct Login {
     /// Where they are on the app's origin: an absolute path without a trailing slash, not `/` itself.
     pub(in crate::config) prefix: String,
+    /// Who brings requests for them to coatcheck.
+    pub(in crate::config) mode: LoginMode,
     /// How long a login may take. `1s` to `10m`.
     pub(in crate::config) attempt_lifetime: Span,
     /// Query parameters of `<prefix>/login` that go on to the provider (OpenID Connect Core §3.1.2.1).
@@ -254,12 +256,24 @@ impl Default for Login {
     fn default() -> Self {
         Self {
             prefix: "/auth".into(),
+            mode: LoginMode::Routed,
             attempt_lifetime: "10m".into(),
             allow_params: Vec::new(),
             userinfo: false,
             session_claims: ["sub", "name", "email", "preferred_username"].map(str::to_owned).to_vec(),
         }
     }
+}
+
+/// Who brings requests for the login routes to coatcheck.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(in crate::config) enum LoginMode {
+    /// A route in Envoy leads to `listen.http`.
+    Routed,
+    /// No route: Check itself answers them, as the response that Envoy gives in place of the application's.
+    InBand,
 }
 
 /// A parameter of the authorization request.
