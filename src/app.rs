@@ -1,9 +1,11 @@
 //! The one place where parts meet. `bind` fails the start, `run` owns every task.
 
 mod checks;
+mod generation;
 mod listen;
-mod parts;
+mod process;
 mod servers;
+mod stage;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,9 +17,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use self::generation::Generation;
 use self::listen::Listener;
-use self::parts::Parts;
+use self::process::Process;
+use self::stage::Stage;
 use crate::admin::probe;
+use crate::admin::readiness::Readiness;
 use crate::config::{Config, Environment, ShutdownConfig, Warnings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::Tracing;
@@ -52,7 +57,8 @@ pub fn serve(config: Config, warnings: &Warnings, environment: &dyn Environment)
 /// A process that is bound but does not serve yet.
 pub struct App {
     listeners: Listeners,
-    parts: Parts,
+    stage: Arc<Stage>,
+    readiness: Readiness,
     shutdown: ShutdownConfig,
 }
 
@@ -66,30 +72,34 @@ impl App {
     /// Opens the store's file, builds all parts, binds all addresses. Peers need not be reachable.
     pub async fn bind(config: Config, tracing: &Tracing) -> anyhow::Result<Self> {
         let (listen, shutdown) = (config.listen.clone(), config.shutdown.clone());
-        let parts = Parts::build(config, tracing)?;
+        let process = Process::open(&config.store, tracing)?;
+        let first = Generation::build(config, &process)?;
+        let readiness = Readiness::new(probe::parts(&first.providers), process.metrics.ready());
+        let stage = Arc::new(Stage::new(process, first));
         let listeners = Listeners {
             grpc: Listener::bind("grpc", &listen.grpc).await?,
             http: Listener::bind("http", &listen.http).await?,
             admin: Listener::bind("admin", &listen.admin).await?,
         };
-        Ok(Self { listeners, parts, shutdown })
+        Ok(Self { listeners, stage, readiness, shutdown })
     }
 
     /// Serves until `stopped`, then drains: not ready, wait, no new work, finish what is under way. The end of any
     /// task ends the process.
     pub async fn run(self, stopped: impl Future<Output = &'static str>) -> anyhow::Result<()> {
-        let Self { listeners, parts, shutdown } = self;
+        let Self { listeners, stage, readiness, shutdown } = self;
+        let process = &stage.process;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(checks::serve(listeners.grpc, Arc::clone(&parts.checkers), parts.readiness.clone(), stop.clone()));
-        tasks.spawn(servers::http(listeners.http, http::router(parts.web.clone()), stop.clone()));
-        let admin = admin::router(parts.readiness.clone(), parts.metrics.clone());
+        tasks.spawn(checks::serve(listeners.grpc, Arc::clone(&stage), readiness.clone(), stop.clone()));
+        tasks.spawn(servers::http(listeners.http, http::router(Arc::clone(&stage.web)), stop.clone()));
+        let admin = admin::router(readiness.clone(), process.metrics.clone());
         // Answers until the very end, so that a probe sees why we are not ready.
         let admin_stop = CancellationToken::new();
         tasks.spawn(servers::http(listeners.admin, admin, admin_stop.clone()));
         let mut helpers = JoinSet::new();
-        helpers.spawn(probe::watch(parts.readiness.clone(), parts.store.clone(), parts.providers.clone()));
-        helpers.spawn(upkeep(parts.metrics.clone()));
+        helpers.spawn(probe::watch(readiness.clone(), process.store.clone(), stage.current().providers.clone()));
+        helpers.spawn(upkeep(process.metrics.clone()));
         let why = tokio::select! {
             why = stopped => why,
             Some(ended) = tasks.join_next() => {
@@ -99,7 +109,7 @@ impl App {
             Some(_) = helpers.join_next() => anyhow::bail!("a helper task ended by itself"),
         };
         tracing::info!(why, drain_delay_ms = shutdown.drain_delay.as_millis(), "draining");
-        parts.readiness.drain();
+        readiness.drain();
         sleep(shutdown.drain_delay).await;
         let limit = Instant::now() + shutdown.timeout;
         stop.cancel();
@@ -108,17 +118,17 @@ impl App {
                 tasks.join_next().await;
             }
             // Refreshes under way store what the provider rotated.
-            parts.tracker.close();
-            parts.tracker.wait().await;
+            process.tracker.close();
+            process.tracker.wait().await;
         });
         if drained.await.is_err() {
             tracing::warn!(
-                left = parts.tracker.len(),
+                left = process.tracker.len(),
                 "the shutdown limit ended connections or refreshes that were under way"
             );
         }
         admin_stop.cancel();
-        parts.close().await;
+        process.close().await;
         tracing::info!("stopped");
         Ok(())
     }

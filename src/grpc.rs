@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use tokio::sync::Semaphore;
@@ -55,15 +56,15 @@ type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct AuthzService(Arc<Inner>);
 
 struct Inner {
-    checker: Arc<Checker>,
+    checker: Arc<ArcSwap<Checker>>,
     tracing: Tracing,
     slots: Semaphore,
 }
 
 impl AuthzService {
-    /// The service over its checker.
+    /// The service over its checker, which may be replaced at any time: each check takes the one it finds.
     #[must_use]
-    pub fn new(checker: Arc<Checker>, tracing: Tracing) -> Self {
+    pub fn new(checker: Arc<ArcSwap<Checker>>, tracing: Tracing) -> Self {
         Self(Arc::new(Inner { checker, tracing, slots: Semaphore::new(MAX_CHECKS) }))
     }
 }
@@ -110,15 +111,16 @@ impl UnaryService<Bytes> for AuthzService {
 
 impl Inner {
     async fn check(&self, metadata: &MetadataMap, message: &[u8]) -> Verdict {
+        let checker = self.checker.load_full();
         let budget = timeout::of(metadata).unwrap_or(DEFAULT_BUDGET);
         let deadline = Instant::now() + budget.saturating_sub(MARGIN.min(budget / 4));
         let Ok(request) = decode::request(message) else {
-            return self.checker.settle(answer::refused(&HttpRequest::default(), 400, Reason::Malformed));
+            return checker.settle(answer::refused(&HttpRequest::default(), 400, Reason::Malformed));
         };
         let Ok(_slot) = self.slots.try_acquire() else {
-            return self.checker.settle(answer::retry_later(&request, Reason::Overload));
+            return checker.settle(answer::retry_later(&request, Reason::Overload));
         };
         let span = self.tracing.check_span(metadata, request.headers.single("traceparent"));
-        self.checker.check(&request, deadline).instrument(span).await
+        checker.check(&request, deadline).instrument(span).await
     }
 }

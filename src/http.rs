@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -60,8 +61,9 @@ pub struct Web {
     pub tracing: Tracing,
 }
 
-/// The routes of all apps. Everything goes through one function, because prefixes differ from app to app.
-pub fn router(state: Arc<Web>) -> Router {
+/// The routes of all apps. Everything goes through one function, because prefixes differ from app to app. The state may
+/// be replaced at any time: each request takes the one it finds, and keeps it.
+pub fn router(state: Arc<ArcSwap<Web>>) -> Router {
     Router::new().fallback(dispatch).with_state(state)
 }
 
@@ -104,7 +106,8 @@ impl Route {
     }
 }
 
-async fn dispatch(State(web): State<Arc<Web>>, request: http::Request<Body>) -> Response {
+async fn dispatch(State(current): State<Arc<ArcSwap<Web>>>, request: http::Request<Body>) -> Response {
+    let web = current.load_full();
     let (parts, body) = request.into_parts();
     let fields = header_fields(&parts.headers);
     let request = read(&parts, fields);

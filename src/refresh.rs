@@ -45,11 +45,28 @@ pub struct Refresher {
     metrics: Metrics,
     tracker: TaskTracker,
     runtime: Handle,
+    tracing: Tracing,
+    memory: Memory,
+}
+
+/// What a process knows of its refreshes: flights under way with the tokens they could not store yet, back-off. A
+/// reload hands it on, so that no session is refreshed twice because of one. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
     flights: Mutex<HashMap<SessionId, Waiting>>,
     patience: Patience,
-    tracing: Tracing,
     /// When this process last saw the store fail, in milliseconds since the epoch; 0: never.
     store_failed: AtomicU64,
+}
+
+impl Memory {
+    /// Holds nothing against a provider any more: its settings have changed, and may be right now.
+    pub fn forgive(&self, provider: &str) {
+        self.0.patience.forgive(provider);
+    }
 }
 
 /// The outcome of a flight, once there is one.
@@ -71,26 +88,16 @@ pub struct Parts {
     pub runtime: Handle,
     /// Makes a flight's span.
     pub tracing: Tracing,
+    /// What is known of earlier refreshes.
+    pub memory: Memory,
 }
 
 impl Refresher {
-    /// A refresher with no flight under way.
+    /// A refresher that knows what its memory knows.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { vault, providers, clock, metrics, tracker, runtime, tracing } = parts;
-        let patience = Patience::default();
-        Arc::new(Self {
-            vault,
-            providers,
-            clock,
-            metrics,
-            tracker,
-            runtime,
-            flights: Mutex::default(),
-            patience,
-            tracing,
-            store_failed: AtomicU64::new(0),
-        })
+        let Parts { vault, providers, clock, metrics, tracker, runtime, tracing, memory } = parts;
+        Arc::new(Self { vault, providers, clock, metrics, tracker, runtime, tracing, memory })
     }
 
     /// Refreshes a session, or joins the flight that does. Dropping the future does not stop the flight.
@@ -117,12 +124,12 @@ impl Refresher {
     /// Somebody saw the store fail. Another replica may hold tokens that it could not store yet; a refresh right after
     /// the recovery gives it the time to do so.
     pub fn note_store_failure(&self) {
-        self.store_failed.store(self.clock.now().millis(), Ordering::Relaxed);
+        self.memory.0.store_failed.store(self.clock.now().millis(), Ordering::Relaxed);
     }
 
     /// Whether the store failed a moment ago.
     fn is_store_recovering(&self) -> bool {
-        let failed = Timestamp::from_millis(self.store_failed.load(Ordering::Relaxed));
+        let failed = Timestamp::from_millis(self.memory.0.store_failed.load(Ordering::Relaxed));
         self.clock.now().since(failed) < RECOVERY
     }
 
@@ -134,7 +141,7 @@ impl Refresher {
             return Some(waiting.clone());
         }
         let provider = Arc::clone(self.providers.by_name(&held.session.provider)?);
-        let admitted = flights.len() < MAX_FLIGHTS && self.patience.admits(id, provider.name(), self.clock.now());
+        let admitted = flights.len() < MAX_FLIGHTS && self.patience().admits(id, provider.name(), self.clock.now());
         if !admitted {
             return None;
         }
@@ -150,8 +157,12 @@ impl Refresher {
         Some(waiting)
     }
 
+    fn patience(&self) -> &Patience {
+        &self.memory.0.patience
+    }
+
     fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Waiting>> {
         // A panic under this lock cannot leave the map half-written.
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.0.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

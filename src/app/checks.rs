@@ -18,8 +18,8 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, health_reporter};
 
 use super::listen::{Listener, Parked};
-use super::parts::Checkers;
 use super::servers::{KEEPALIVE, accept};
+use super::stage::Stage;
 use crate::admin::readiness::Readiness;
 use crate::grpc::SERVICE_NAME;
 
@@ -33,7 +33,7 @@ const MAX_WAITING: usize = 64;
 /// Serves Envoy's checks and gRPC health until told to stop.
 pub(super) async fn serve(
     listener: Listener,
-    checkers: Arc<Checkers>,
+    stage: Arc<Stage>,
     readiness: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -44,10 +44,10 @@ pub(super) async fn serve(
     for number in 0..threads {
         let (connections, waiting) = mpsc::channel(MAX_WAITING);
         let (tell, end) = oneshot::channel();
-        let (checkers, health, stop) = (Arc::clone(&checkers), health.clone(), stop.clone());
+        let (stage, health, stop) = (Arc::clone(&stage), health.clone(), stop.clone());
         let work = move || {
             // Nobody listens any more only when the process ends anyway.
-            let _ = tell.send(run_worker(&checkers, threads, (waiting, health), stop));
+            let _ = tell.send(run_worker(&stage, threads, (waiting, health), stop));
         };
         thread::Builder::new().name(format!("checks-{number}")).spawn(work).context("no thread for checks")?;
         workers.push(connections);
@@ -83,7 +83,7 @@ async fn distribute(listener: &Listener, workers: &[mpsc::Sender<Parked>]) {
 
 /// One thread: a runtime, and everything a check needs on it.
 fn run_worker(
-    checkers: &Checkers,
+    stage: &Stage,
     threads: usize,
     (waiting, health): (mpsc::Receiver<Parked>, HealthServer<impl Health>),
     stop: CancellationToken,
@@ -99,7 +99,7 @@ fn run_worker(
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
             .add_service(health)
-            .add_service(checkers.service(threads)?)
+            .add_service(stage.seat(threads)?)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await
             .context("the gRPC server failed")

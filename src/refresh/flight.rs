@@ -149,7 +149,7 @@ impl Flight {
         let answer = self.provider.refresh(request).await;
         if !matches!(answer, Err(RefreshError::Transient { .. })) {
             // It answered, whatever it answered.
-            self.refresher.patience.succeeded(self.id, self.provider.name());
+            self.refresher.patience().succeeded(self.id, self.provider.name());
         }
         match answer {
             Ok(refreshed) => self.save(current, refreshed).await,
@@ -169,7 +169,7 @@ impl Flight {
         match self.refresher.vault.store().claim_once(attempt, LEASE).await {
             Ok(true) => None,
             Ok(false) => {
-                self.refresher.patience.pause(self.id, self.refresher.clock.now());
+                self.refresher.patience().pause(self.id, self.refresher.clock.now());
                 Some(Outcome::Later)
             }
             Err(error) => Some(self.store_failed(&error)),
@@ -283,7 +283,7 @@ impl Flight {
             ProviderError::Rejected(_) => "rejected",
         });
         let jitter = f64::from(u8::from_be_bytes(random())) / 255.0;
-        let pause = self.refresher.patience.failed(self.id, self.provider.name(), self.refresher.clock.now(), jitter);
+        let pause = self.refresher.patience().failed(self.id, self.provider.name(), self.refresher.clock.now(), jitter);
         tracing::warn!(provider = self.provider.name(), %error, pause_ms = pause.as_millis(), "a refresh failed; the session is kept");
         if let Err(error) = self.refresher.vault.store().hold_once(attempt_key(self.id, generation), pause).await {
             self.trouble(&error, "other replicas were not told of a failed refresh");
@@ -294,7 +294,7 @@ impl Flight {
     async fn end(&self, session: &Session) -> Outcome {
         if let Err(error) = self.refresher.vault.delete(&self.ticket, session).await {
             tracing::warn!(%error, "an ended session was not deleted; it is refused and tried again");
-            self.refresher.patience.pause(self.id, self.refresher.clock.now());
+            self.refresher.patience().pause(self.id, self.refresher.clock.now());
         }
         Outcome::Ended
     }

@@ -94,6 +94,15 @@ impl Patience {
         memory.circuits.remove(provider);
     }
 
+    /// The provider's settings have changed: nothing that failed before tells how the next attempt will end. Pauses of
+    /// sessions go with its circuit, those at other providers too: the mark of each attempt in the store still keeps a
+    /// refresh token from being sent again too early.
+    pub(super) fn forgive(&self, provider: &str) {
+        let mut memory = self.memory();
+        memory.circuits.remove(provider);
+        memory.pauses.clear();
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         // A panic under this lock cannot leave the maps half-written.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,5 +143,16 @@ mod tests {
         assert!(patience.admits(A, "q", at(1_001)), "another provider is not concerned");
         patience.succeeded(B, "p");
         assert!(patience.admits(A, "p", at(1_002)));
+    }
+
+    #[test]
+    fn a_provider_with_new_settings_is_asked_at_once() {
+        let patience = Patience::default();
+        for session in 10..15 {
+            patience.failed(SessionId([session; 16]), "p", at(0), 0.0);
+        }
+        patience.failed(A, "p", at(0), 0.0);
+        patience.forgive("p");
+        assert!(patience.admits(A, "p", at(0)) && patience.admits(B, "p", at(0)));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use coatcheck::clock::{Clock, SharedClock};
@@ -79,7 +80,7 @@ impl Bed {
             (app("shop", "https://shop.example.com"), app("other", "https://other.example.com"));
         change(&mut shop);
         other.login.prefix = "/sso".into();
-        let router = router(Arc::new(Web {
+        let router = router(Arc::new(ArcSwap::from_pointee(Web {
             apps: Apps::new(vec![shop, other]),
             login: Login::new(vault.clone(), providers.clone(), shared_clock.clone(), metrics.clone(), tasks.clone()),
             logout: Logout::new(vault.clone(), providers, metrics.clone(), tasks.clone()),
@@ -87,7 +88,7 @@ impl Bed {
             clock: shared_clock,
             metrics: metrics.clone(),
             tracing: Tracing::off(),
-        }));
+        })));
         Self { router, provider, store, clock, vault, metrics, tasks, _directory: directory }
     }
 
