@@ -1,7 +1,8 @@
-//! The command line: `serve`, `check`, `schema`, `keygen`. What goes wrong is printed on standard error; a secret
+//! The command line: `serve`, `check`, `render`, `schema`, `keygen`. What goes wrong is printed on standard error; a secret
 //! is printed by `keygen` only, which is there for that.
 
 mod outline;
+mod render;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -21,6 +22,7 @@ Examples:
   coatcheck keygen > /secrets/key-1           make a server key
   coatcheck check -c coatcheck.yaml           find every mistake, and say what serve would do
   coatcheck serve -c coatcheck.yaml           run
+  coatcheck render envoy -c coatcheck.yaml    print what stands in front: Envoy, Istio or Envoy Gateway
   coatcheck schema > coatcheck.schema.json    completion and checks in your editor
 
 Files:
@@ -54,6 +56,12 @@ enum Command {
     ///
     /// Nothing is started and no network is used. Mistakes go to standard error, each with file, line and key.
     Check(ConfigFile),
+    /// Print the configuration of what stands in front: Envoy, Istio or Envoy Gateway
+    ///
+    /// Names, ports, paths and timeouts come from the configuration of coatcheck, so that both sides agree. It is
+    /// YAML to start from: comments say why things are as they are, and PLACEHOLDER marks what only you know. A
+    /// configuration that `check` refuses is refused here in the same words.
+    Render(render::Render),
     /// Print the JSON Schema of the configuration (draft 2020-12)
     ///
     /// With the YAML language server: `# yaml-language-server: $schema=coatcheck.schema.json` as the first line
@@ -78,6 +86,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(file) => serve(&file, &environment),
         Command::Check(file) => check(&file, &environment),
+        Command::Render(what) => render::run(&what, &environment),
         Command::Schema => print(&format_args!("{:#}", config::schema())),
         Command::Keygen => print(&*config::generate_key()),
     }

@@ -20,5 +20,6 @@ pub mod login;
 pub mod logout;
 pub mod oidc;
 pub mod refresh;
+pub mod render;
 pub mod store;
 pub mod telemetry;

@@ -11,10 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may use beside itself.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("core", &[]),
     ("clock", &["core"]),
     ("config", &["clock", "core"]),
+    ("render", &["config", "core"]),
     ("telemetry", &["clock", "config", "core"]),
     ("store", &["clock", "config", "core", "telemetry"]),
     ("oidc", &["clock", "config", "core", "telemetry"]),
@@ -43,7 +44,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "telemetry",
         ],
     ),
-    ("cli", &["app", "config", "core"]),
+    ("cli", &["app", "config", "core", "render"]),
 ];
 
 /// What no pure code says.
