@@ -32,6 +32,7 @@ mod support {
     pub mod process;
     pub mod provider;
     pub mod redis;
+    mod rendered;
     mod secrets;
     pub mod stack;
     pub mod tls;
@@ -52,4 +53,5 @@ mod operate;
 mod outage;
 mod paths;
 mod refresh;
+mod rendered;
 mod takeover;

@@ -59,6 +59,19 @@ impl Coatcheck {
         addresses(&mut self.process).await;
     }
 
+    /// Writes its config, with the addresses it listens on, into a file of that name beside it.
+    pub fn write_config(&self, name: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, self.config.to_string()).unwrap();
+        path
+    }
+
+    /// The apps of its config.
+    pub fn app_names(&self) -> Vec<&str> {
+        let apps = self.config["apps"].as_array().map(Vec::as_slice).unwrap_or_default();
+        apps.iter().filter_map(|app| app["name"].as_str()).collect()
+    }
+
     /// The process, for signals.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

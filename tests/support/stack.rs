@@ -19,6 +19,7 @@ use super::jwt;
 use super::otlp::Otlp;
 use super::provider::Provider;
 use super::redis::{Options, Redis};
+use super::rendered;
 use super::secrets::Secrets;
 use super::upstream::Upstream;
 
@@ -43,6 +44,7 @@ pub struct Plan {
     provider: Value,
     config: Vec<Edit>,
     envoy: Vec<Edit>,
+    rendered: bool,
     secret: Option<String>,
     client: String,
     metadata: Option<fn(&mut Value)>,
@@ -62,6 +64,7 @@ impl Plan {
             provider: json!({}),
             config: Vec::new(),
             envoy: Vec::new(),
+            rendered: false,
             secret: None,
             client: "shop".to_owned(),
             metadata: None,
@@ -130,6 +133,12 @@ impl Plan {
         self
     }
 
+    /// Envoy with what `coatcheck render envoy` prints for the first replica, instead of the shipped file.
+    pub fn rendered(mut self) -> Self {
+        self.rendered = true;
+        self
+    }
+
     /// Another client id and secret.
     pub fn client(mut self, id: &str, secret: &str) -> Self {
         id.clone_into(&mut self.client);
@@ -181,6 +190,10 @@ impl Plan {
         let mut replicas = Vec::new();
         for _ in 0..self.replicas {
             replicas.push(Coatcheck::start(&config).await);
+        }
+        if self.rendered {
+            let rendered = rendered::for_replica(&replicas[0], upstream.address);
+            self.envoy.insert(0, Box::new(|config| *config = rendered));
         }
         let targets = Targets {
             replicas: replicas.iter().map(listeners).collect(),
