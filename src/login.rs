@@ -4,6 +4,7 @@
 //! cookie. A code is redeemed at most once, and only after the store has promised to remember that.
 
 mod finish;
+mod redeem;
 
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ struct Wishes {
 }
 
 impl Login {
-    /// The flow over its ports. `tasks` owns the revocations.
+    /// The flow over its ports. `tasks` owns redemptions and revocations.
     #[must_use]
     pub fn new(
         vault: Arc<Vault>,

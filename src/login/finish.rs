@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::Login;
+use super::redeem::Redeeming;
 use crate::core::app::App;
 use crate::core::attempt::Attempt;
 use crate::core::callback::{Answer, AuthorizeError, Callback};
 use crate::core::client::client_hint;
 use crate::core::return_to::ReturnTo;
-use crate::core::session::{Session, Tokens};
 use crate::core::set_cookie::SetCookie;
 use crate::core::ticket::Ticket;
 use crate::core::visit::Visit;
-use crate::oidc::revocation::revoke_beside;
-use crate::oidc::{Authenticated, Provider, ProviderError, Redemption, SharedProvider, TokenKind};
+use crate::oidc::{Provider, ProviderError, Redemption, SharedProvider};
 use crate::store::vault::id_of;
 use crate::store::{OnceKey, SessionId, StoreError};
 
@@ -145,7 +146,7 @@ impl Login {
             Err(error) => return Err(known.keep(Refusal::Paused(error))),
         }
         match self.redeem(visit, &provider, &known.attempt, code).await {
-            Ok(ticket) => Ok(self.welcome(visit, known, ticket).await),
+            Ok(ticket) => Ok(self.welcome(visit, known, &ticket)),
             Err(why) => Err(known.end(why)),
         }
     }
@@ -167,6 +168,7 @@ impl Login {
         self.vault.store().claim_once(key, app.login.attempt_lifetime + MARK_MARGIN).await
     }
 
+    /// Redeems in a task that the process owns, and waits for it.
     async fn redeem(
         &self,
         visit: &Visit<'_>,
@@ -174,79 +176,39 @@ impl Login {
         attempt: &Attempt,
         code: SecretString,
     ) -> Result<Ticket, Refusal> {
-        let app = visit.app;
-        let redemption = Redemption {
-            code,
-            redirect_uri: visit.own_url("/callback"),
-            nonce: attempt.nonce.clone(),
-            verifier: attempt.verifier.clone(),
-            userinfo: app.login.userinfo,
-        };
-        let who = provider.redeem(redemption).await.map_err(Refusal::Provider)?;
-        let session = self.session(visit, who);
-        let why = match self.vault.create(&session, app.session.idle, attempt.created).await {
-            Ok(Some(ticket)) => return Ok(ticket),
-            Ok(None) => Refusal::Ended,
-            Err(error) => Refusal::Lost(error),
-        };
-        self.discard(provider, session);
-        Err(why)
-    }
-
-    /// Tokens that no session holds would live on at the provider: the refresh token is revoked, whose access tokens
-    /// end with it, else the access token.
-    fn discard(&self, provider: &SharedProvider, session: Session) {
-        let Tokens { refresh, access, .. } = session.tokens;
-        let token = refresh.map_or((access, TokenKind::Access), |refresh| (refresh, TokenKind::Refresh));
-        revoke_beside(&self.tasks, provider, &session.app, vec![token]);
-    }
-
-    fn session(&self, visit: &Visit<'_>, who: Authenticated) -> Session {
-        let now = self.clock.now();
-        Session {
-            app: Arc::clone(&visit.app.name),
-            provider: Arc::clone(&visit.app.provider),
-            identity: who.identity,
-            tokens: who.tokens,
-            claims: who.claims,
-            created: now,
-            obtained: now,
-            expires: now + visit.app.session.absolute,
+        let redeeming = Redeeming {
+            app: Arc::clone(visit.app),
+            provider: Arc::clone(provider),
+            redemption: Redemption {
+                code,
+                redirect_uri: visit.own_url("/callback"),
+                nonce: attempt.nonce.clone(),
+                verifier: attempt.verifier.clone(),
+                userinfo: visit.app.login.userinfo,
+            },
+            began: attempt.created,
             binding: visit.binding(),
-            auth_time: who.auth_time,
             client_hint: client_hint(visit.user_agent(), visit.request.client),
-        }
+            shown: visit.ticket(self.vault.keyring()).ok().flatten(),
+            previous: attempt.previous.map(SessionId),
+            vault: Arc::clone(&self.vault),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+            tasks: self.tasks.clone(),
+        };
+        let (tell, told) = oneshot::channel();
+        self.tasks.spawn(redeeming.run(tell).in_current_span());
+        let failed = |_| Refusal::Lost(StoreError::Unavailable("the task that makes a session failed".to_owned()));
+        told.await.map_err(failed)?
     }
 
-    async fn welcome(&self, visit: &Visit<'_>, known: Known, ticket: Ticket) -> SignedIn {
-        self.retire(visit, known.attempt.previous).await;
+    fn welcome(&self, visit: &Visit<'_>, known: Known, ticket: &Ticket) -> SignedIn {
         let mut cookies = vec![SetCookie::clear_round_trip(known.cookie)];
         // Issued a moment ago under the first key of the same ring.
         if let Some(value) = ticket.cookie_value(&visit.app.name, self.vault.keyring()) {
             cookies.push(SetCookie::session(visit.app, value));
         }
-        SignedIn { return_to: known.return_to, cookies, tag: id_of(&ticket).tag() }
-    }
-
-    /// Deletes what the new session replaces: the session that this browser had when the login began, and the
-    /// one it shows now. The login stands even where that fails: nobody holds the old ticket any more once the
-    /// new cookie has arrived, and the idle lifetime ends the old session.
-    async fn retire(&self, visit: &Visit<'_>, previous: Option<[u8; 16]>) {
-        let shown = visit.ticket(self.vault.keyring()).ok().flatten();
-        let replaced = shown.as_ref().map(id_of);
-        if let Some(ticket) = shown {
-            warn_unless_gone(visit.app, self.delete(visit.app, &ticket).await);
-        }
-        if let Some(id) = previous.map(SessionId).filter(|id| Some(*id) != replaced) {
-            warn_unless_gone(visit.app, self.vault.delete_id(id).await);
-        }
-    }
-
-    async fn delete(&self, app: &App, ticket: &Ticket) -> Result<bool, StoreError> {
-        match self.vault.open(ticket, &app.name).await? {
-            Some(held) => self.vault.delete(ticket, &held.session).await,
-            None => self.vault.delete_id(id_of(ticket)).await,
-        }
+        SignedIn { return_to: known.return_to, cookies, tag: id_of(ticket).tag() }
     }
 }
 
@@ -258,11 +220,5 @@ async fn check_issuer(provider: &dyn Provider, issuer: Option<&str>) -> Result<(
         Some(_) => Err(Refusal::WrongIssuer),
         None if provider.sends_issuer().await.map_err(Refusal::Provider)? => Err(Refusal::WrongIssuer),
         None => Ok(()),
-    }
-}
-
-fn warn_unless_gone(app: &App, deleted: Result<bool, StoreError>) {
-    if let Err(error) = deleted {
-        tracing::warn!(record.app = %app.name, %error, "the session that a login replaced could not be deleted");
     }
 }

@@ -1,7 +1,7 @@
 //! What a test needs: the router over a real store, a clock that can be set, and a store that can be made to fail.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -68,6 +68,7 @@ impl Bed {
             full: AtomicBool::default(),
             calls: AtomicUsize::default(),
             gate: RwLock::default(),
+            created: Mutex::default(),
         });
         let shared_store: SharedStore = store.clone();
         let provider = Arc::new(Scripted::default());
@@ -179,6 +180,7 @@ pub(crate) struct Fallible {
     full: AtomicBool,
     calls: AtomicUsize,
     gate: RwLock<()>,
+    created: Mutex<Vec<SessionId>>,
 }
 
 impl Fallible {
@@ -200,6 +202,16 @@ impl Fallible {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// How many sessions were stored, and how many of them are still there.
+    pub(crate) async fn sessions(&self) -> (usize, usize) {
+        let created = self.created.lock().unwrap().clone();
+        let mut left = 0;
+        for id in &created {
+            left += usize::from(self.inner.load(*id).await.unwrap().is_some());
+        }
+        (created.len(), left)
+    }
+
     fn inner(&self) -> Result<&Embedded, StoreError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let down = self.down.load(Ordering::SeqCst);
@@ -219,6 +231,7 @@ impl SessionStore for Fallible {
         if self.full.load(Ordering::SeqCst) {
             return Err(StoreError::Refused("full".into()));
         }
+        self.created.lock().unwrap().push(new.id);
         self.inner()?.create(new).await
     }
 

@@ -9,6 +9,7 @@
 mod bed;
 mod browser;
 mod edges;
+mod leaving;
 mod log;
 mod login;
 mod logout;

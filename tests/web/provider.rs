@@ -59,6 +59,8 @@ pub(crate) struct Seen {
 pub(crate) struct Scripted {
     pub(crate) script: Mutex<Script>,
     pub(crate) seen: Mutex<Seen>,
+    /// No redemption is answered while somebody holds it.
+    pub(crate) gate: tokio::sync::Mutex<()>,
 }
 
 impl Scripted {
@@ -108,15 +110,18 @@ impl Provider for Scripted {
     }
 
     async fn redeem(&self, redemption: Redemption) -> Result<Authenticated, ProviderError> {
-        let mut seen = self.seen.lock().unwrap();
-        // PKCE and nonce: the code is only good together with what its own authorization request carried.
-        let own = seen.authorized.iter().any(|asked| {
-            asked.nonce == redemption.nonce
-                && asked.verifier.expose_secret() == redemption.verifier.expose_secret()
-                && asked.redirect_uri == redemption.redirect_uri
-        });
-        seen.redeemed.push(redemption);
-        drop(seen);
+        let own = {
+            let mut seen = self.seen.lock().unwrap();
+            // PKCE and nonce: the code is only good together with what its own authorization request carried.
+            let own = seen.authorized.iter().any(|asked| {
+                asked.nonce == redemption.nonce
+                    && asked.verifier.expose_secret() == redemption.verifier.expose_secret()
+                    && asked.redirect_uri == redemption.redirect_uri
+            });
+            seen.redeemed.push(redemption);
+            own
+        };
+        drop(self.gate.lock().await);
         let script = self.script();
         script.redeem.check()?;
         if !own {
