@@ -16,8 +16,9 @@ use tracing::Span;
 
 use crate::clock::SharedClock;
 use crate::core::answer;
-use crate::core::app::Apps;
+use crate::core::app::{App, Apps};
 use crate::core::decide::{self, Class, Decision, Guarded, Outcome, TicketRefusal};
+use crate::core::in_band;
 use crate::core::request::Request;
 use crate::core::session::Held;
 use crate::core::verdict::{Reason, Verdict};
@@ -89,10 +90,16 @@ impl Checker {
         verdict
     }
 
-    /// Counts and tells an answer that was settled before the request could be looked at.
+    /// The app whose login routes a request is for, if they are to be asked instead of a check (`login.mode: in_band`).
     #[must_use]
-    pub fn settle(&self, verdict: Verdict) -> Verdict {
-        self.ledger.tell(NO_APP, verdict.reason(), self.clock.now());
+    pub fn login_routes_of(&self, request: &Request<'_>) -> Option<Arc<App>> {
+        in_band::app_of(request, &self.apps).cloned()
+    }
+
+    /// Counts and tells an answer that no check gave: the login routes', or one before the request could be looked at.
+    #[must_use]
+    pub fn settle(&self, app: Option<&App>, verdict: Verdict) -> Verdict {
+        self.ledger.tell(app.map_or(NO_APP, |app| &app.name), verdict.reason(), self.clock.now());
         verdict
     }
 

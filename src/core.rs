@@ -16,6 +16,7 @@ pub mod decide;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod grant;
+pub mod in_band;
 pub mod keyring;
 pub mod page;
 pub mod path;

@@ -3,6 +3,7 @@
 mod codec;
 mod decode;
 mod encode;
+mod in_band;
 mod timeout;
 mod wire;
 
@@ -32,6 +33,8 @@ use crate::core::request::Request as HttpRequest;
 use crate::core::verdict::{Reason, Verdict};
 use crate::telemetry::context::Tracing;
 
+pub use in_band::LoginRoutes;
+
 pub use envoy_types::pb::envoy::service::auth::v3::authorization_server::SERVICE_NAME;
 
 /// The one method of the service.
@@ -57,15 +60,17 @@ pub struct AuthzService(Arc<Inner>);
 
 struct Inner {
     checker: Arc<ArcSwap<Checker>>,
+    login_routes: Arc<LoginRoutes>,
     tracing: Tracing,
     slots: Semaphore,
 }
 
 impl AuthzService {
-    /// The service over its checker, which may be replaced at any time: each check takes the one it finds.
+    /// The service over its checker, which may be replaced at any time: each check takes the one it finds; and the login
+    /// routes for apps in in-band mode.
     #[must_use]
-    pub fn new(checker: Arc<ArcSwap<Checker>>, tracing: Tracing) -> Self {
-        Self(Arc::new(Inner { checker, tracing, slots: Semaphore::new(MAX_CHECKS) }))
+    pub fn new(checker: Arc<ArcSwap<Checker>>, login_routes: Arc<LoginRoutes>, tracing: Tracing) -> Self {
+        Self(Arc::new(Inner { checker, login_routes, tracing, slots: Semaphore::new(MAX_CHECKS) }))
     }
 }
 
@@ -115,10 +120,14 @@ impl Inner {
         let budget = timeout::of(metadata).unwrap_or(DEFAULT_BUDGET);
         let deadline = Instant::now() + budget.saturating_sub(MARGIN.min(budget / 4));
         let Ok(request) = decode::request(message) else {
-            return checker.settle(answer::refused(&HttpRequest::default(), 400, Reason::Malformed));
+            return checker.settle(None, answer::refused(&HttpRequest::default(), 400, Reason::Malformed));
         };
+        if let Some(app) = checker.login_routes_of(&request) {
+            let verdict = self.login_routes.answer(&request, &app, metadata, deadline).await;
+            return checker.settle(Some(&app), verdict);
+        }
         let Ok(_slot) = self.slots.try_acquire() else {
-            return checker.settle(answer::retry_later(&request, Reason::Overload));
+            return checker.settle(None, answer::retry_later(&request, Reason::Overload));
         };
         let span = self.tracing.check_span(metadata, request.headers.single("traceparent"));
         checker.check(&request, deadline).instrument(span).await

@@ -1,5 +1,6 @@
 //! The HTTP edge: the login routes of every app, on one listener.
 //!
+//! Requests come from the listener, or from Check in in-band mode, which hands them over as they would have come here.
 //! The app is chosen by the host against the configured origins, the route by the app's own prefix. Nothing else of
 //! a request chooses anything, and no URL is ever built from one.
 
@@ -26,7 +27,7 @@ use tracing::Instrument;
 use crate::clock::SharedClock;
 use crate::core::app::{App, Apps, Origin};
 use crate::core::client::client_ip;
-use crate::core::cookie::CookieText;
+use crate::core::in_band::{self, Extent, HandedOver};
 use crate::core::page::Notice;
 use crate::core::request::{Headers, Request};
 use crate::core::visit::Visit;
@@ -109,9 +110,11 @@ impl Route {
 async fn dispatch(State(current): State<Arc<ArcSwap<Web>>>, request: http::Request<Body>) -> Response {
     let web = current.load_full();
     let (parts, body) = request.into_parts();
+    let handed = parts.extensions.get::<HandedOver>();
     let fields = header_fields(&parts.headers);
-    let request = read(&parts, fields);
-    let Some((app, origin)) = site(&web.apps, request.host) else {
+    let request = read(&parts, fields, handed);
+    let site = site(&web.apps, request.host).filter(|(app, _)| handed.is_none_or(|handed| handed.app == app.name));
+    let Some((app, origin)) = site else {
         return Answer::notice(&request, None, &Notice::UNKNOWN_HOST, None).into_response(false);
     };
     let visit = Visit { app, origin, request };
@@ -138,6 +141,9 @@ async fn answer(web: &Web, visit: &Visit<'_>, parts: &Parts, body: Body) -> Answ
 }
 
 async fn routed(web: &Web, visit: &Visit<'_>, parts: &Parts, body: Body, route: Route) -> Answer {
+    if parts.extensions.get::<HandedOver>().is_some_and(|handed| handed.body == Extent::Cut) {
+        return Answer::told(visit, &Notice::TOO_LARGE, None);
+    }
     match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(_)) => {}
         Ok(Err(_)) => return Answer::told(visit, &Notice::TOO_LARGE, None),
@@ -161,16 +167,19 @@ fn site<'a>(apps: &'a Apps, host: &str) -> Option<(&'a Arc<App>, &'a Origin)> {
     Some((app, origin))
 }
 
-fn read<'a>(parts: &'a Parts, fields: Vec<(&'a str, &'a [u8])>) -> Request<'a> {
+fn read<'a>(parts: &'a Parts, fields: Vec<(&'a str, &'a [u8])>, handed: Option<&HandedOver>) -> Request<'a> {
+    let headers = Headers::new(fields);
+    let cookies = parts.headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes).collect();
     Request {
         method: parts.method.as_str(),
         target: parts.uri.path(),
         host: host(parts).unwrap_or_default(),
-        headers: Headers::new(fields),
-        cookies: CookieText::raw(parts.headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes).collect()),
+        cookies: in_band::cookies(cookies, handed, headers.sender()),
+        headers,
+        body: &[],
         app: None,
         policy: None,
-        client: client(&parts.headers),
+        client: handed.map_or_else(|| client(&parts.headers), |handed| handed.client),
     }
 }
 

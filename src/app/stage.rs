@@ -10,8 +10,8 @@ use tokio_util::task::TaskTracker;
 use super::generation::Generation;
 use super::process::Process;
 use crate::config::{RedisConfig, StoreConfig};
-use crate::grpc::AuthzService;
-use crate::http::Web;
+use crate::grpc::{AuthzService, LoginRoutes};
+use crate::http::{self, Web};
 use crate::store::SharedStore;
 use crate::store::observed::ObservedStore;
 use crate::store::redis::Redis;
@@ -20,6 +20,8 @@ use crate::store::redis::Redis;
 pub(super) struct Stage {
     pub(super) process: Process,
     pub(super) web: Arc<ArcSwap<Web>>,
+    /// The same routes, as checks reach them.
+    login_routes: Arc<LoginRoutes>,
     current: ArcSwap<Generation>,
 }
 
@@ -27,7 +29,9 @@ impl Stage {
     /// Begins with a first generation.
     pub(super) fn new(process: Process, first: Generation) -> Self {
         let web = Arc::new(ArcSwap::new(Arc::clone(&first.web)));
-        Self { process, web, current: ArcSwap::from_pointee(first) }
+        let routes = http::router(Arc::clone(&web));
+        let login_routes = LoginRoutes::new(routes, process.runtime.clone(), process.tracker.clone());
+        Self { process, web, login_routes: Arc::new(login_routes), current: ArcSwap::from_pointee(first) }
     }
 
     /// What runs now.
@@ -44,7 +48,7 @@ impl Stage {
             StoreConfig::Redis(config) => self.own_connections(config, threads)?,
         };
         let checker = Arc::new(ArcSwap::new(generation.checker(&self.process, &store)));
-        Ok(AuthzService::new(checker, self.process.tracing.clone()))
+        Ok(AuthzService::new(checker, Arc::clone(&self.login_routes), self.process.tracing.clone()))
     }
 
     fn own_connections(&self, config: &RedisConfig, threads: usize) -> anyhow::Result<SharedStore> {

@@ -74,6 +74,7 @@ impl Ledger {
             | Reason::UnknownApp
             | Reason::UnknownPolicy
             | Reason::Malformed
+            | Reason::LoginRoute
             | Reason::Store
             | Reason::Provider
             | Reason::Overload => tracing::debug!(app, decision, reason = reason.as_str(), "checked"),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Formatter};
 
 use coatcheck::config::{Address, Config, Listen, ProviderConfig, RedisConfig, StoreConfig, key_path};
-use coatcheck::core::app::{App, Authorization, Origin, SameSite};
+use coatcheck::core::app::{App, Authorization, LoginMode, Origin, SameSite};
 use coatcheck::core::keyring::{Keyring, ServerKey};
 use coatcheck::core::policy::{Demand, Policy, Rule};
 
@@ -105,6 +105,11 @@ fn app(app: &App, f: &mut Formatter<'_>) -> fmt::Result {
     };
     writeln!(f, "\nprotect the app {}, signing in at {}", app.name, app.provider)?;
     writeln!(f, "  origins    {}", texts(app.origins.iter().map(Origin::as_str)))?;
+    let way = match app.login.mode {
+        LoginMode::Routed => "behind a route of Envoy to the HTTP listener",
+        LoginMode::InBand => "answered by the checks themselves (in-band)",
+    };
+    writeln!(f, "  login      {}/..., {way}", app.login.prefix)?;
     writeln!(f, "  scopes     {}", app.login.scopes.join(" "))?;
     writeln!(f, "  cookie     {} (SameSite={site})", app.cookie.name)?;
     writeln!(f, "  upstream   gets {token}{}", claims(app))?;

@@ -3,6 +3,7 @@
 //! A person's navigation is sent to the login; a script, stream or prefetch gets 401 with a problem document
 //! (RFC 9457); a posted form is told that it was not sent, because a redirect would turn it into a `GET`.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::app::App;
@@ -124,14 +125,14 @@ pub fn retry_later(request: &Request<'_>, reason: Reason) -> Verdict {
         }
     };
     if let Verdict::Deny(denial) = &mut verdict {
-        denial.headers.push(("retry-after", RETRY_AFTER.to_owned()));
+        denial.headers.push(("retry-after".into(), RETRY_AFTER.to_owned()));
     }
     verdict
 }
 
 fn page(status: u16, page: &Page, reason: Reason) -> Verdict {
     let mut headers = base_headers("text/html; charset=utf-8");
-    headers.push(("content-security-policy", CONTENT_SECURITY_POLICY.to_owned()));
+    headers.push(("content-security-policy".into(), CONTENT_SECURITY_POLICY.to_owned()));
     Verdict::Deny(Denial { status, headers, body: page.render(), reason })
 }
 
@@ -148,18 +149,18 @@ fn grpc(status: u16, message: &str, reason: Reason) -> Verdict {
     Verdict::Deny(Denial { status, headers: base_headers("text/plain"), body: message.to_owned(), reason })
 }
 
-fn with_location(location: String) -> Vec<(&'static str, String)> {
+fn with_location(location: String) -> Vec<(Cow<'static, str>, String)> {
     let mut headers = base_headers("text/plain");
-    headers.push(("location", location));
+    headers.push(("location".into(), location));
     headers
 }
 
-fn base_headers(content_type: &str) -> Vec<(&'static str, String)> {
+fn base_headers(content_type: &str) -> Vec<(Cow<'static, str>, String)> {
     vec![
-        ("content-type", content_type.to_owned()),
-        ("cache-control", "no-store".to_owned()),
-        ("x-content-type-options", "nosniff".to_owned()),
-        ("referrer-policy", "no-referrer".to_owned()),
+        ("content-type".into(), content_type.to_owned()),
+        ("cache-control".into(), "no-store".to_owned()),
+        ("x-content-type-options".into(), "nosniff".to_owned()),
+        ("referrer-policy".into(), "no-referrer".to_owned()),
     ]
 }
 

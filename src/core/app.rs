@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::policy::Policy;
+use super::request::Request;
 
 /// One protected site.
 #[derive(Debug, Clone)]
@@ -223,6 +224,12 @@ impl Apps {
     #[must_use]
     pub fn by_host(&self, host: &str) -> Option<&Arc<App>> {
         self.0.iter().find(|app| app.origins.iter().any(|origin| origin.matches_host(host)))
+    }
+
+    /// The app that a request is for: the one that Envoy names, else the one whose origin its host is.
+    #[must_use]
+    pub fn of(&self, request: &Request<'_>) -> Option<&Arc<App>> {
+        request.app.map_or_else(|| self.by_host(request.host), |name| self.by_name(name))
     }
 
     /// In the order of the config.

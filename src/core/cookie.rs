@@ -71,6 +71,12 @@ impl<'a> CookieText<'a> {
         Self { lines: vec![line], commas }
     }
 
+    /// Whether several lines may have become one.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.commas != Commas::Content
+    }
+
     /// The session cookie by its exact, case-sensitive name. After a comma in a browser's line it does not count, but for
     /// ambiguity: it is inside the value of a cookie that a sibling subdomain planted, which the `__Host-` prefix is
     /// there to prevent.
@@ -95,7 +101,8 @@ impl<'a> CookieText<'a> {
     /// logout state). Several lines become one, joined by `; `.
     #[must_use]
     pub fn cut(&self, name: &str) -> Cut {
-        if !self.pairs().any(|(known, _)| is_ours(known, name)) {
+        let mut all = self.lines.iter().flat_map(|line| segments(line, self.commas));
+        if !all.any(|(_, segment)| is_ours(pair(segment).0, name)) {
             return Cut::Untouched;
         }
         let rest: Vec<String> =
@@ -103,10 +110,12 @@ impl<'a> CookieText<'a> {
         if rest.is_empty() { Cut::Removed } else { Cut::Replaced(rest.join("; ")) }
     }
 
-    /// All name/value pairs.
+    /// The name/value pairs that count: after a comma in a browser's line none does, as with the session cookie.
     pub fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let commas = self.commas;
-        self.lines.iter().flat_map(move |line| segments(line, commas)).map(|(_, segment)| pair(segment))
+        let counts = move |separator| commas != Commas::Suspect || separator != Some(',');
+        let found = self.lines.iter().flat_map(move |line| segments(line, commas));
+        found.filter(move |(separator, _)| counts(*separator)).map(|(_, segment)| pair(segment))
     }
 
     /// A segment that is not UTF-8 cannot travel in an ext_authz answer (Envoy ignores `raw_value`), so it is

@@ -83,8 +83,7 @@ pub enum Outcome {
 /// Reads a request as far as that goes without its session.
 #[must_use]
 pub fn classify(request: &Request<'_>, apps: &Apps, keyring: &Keyring) -> Class {
-    let found = request.app.map_or_else(|| apps.by_host(request.host), |name| apps.by_name(name));
-    let Some(app) = found else {
+    let Some(app) = apps.of(request) else {
         return settled(None, answer::refused(request, 421, Reason::UnknownApp));
     };
     let policy = request.policy.map_or(Some(&app.default_policy), |name| app.policies.get(name));

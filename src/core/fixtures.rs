@@ -123,6 +123,7 @@ pub(crate) fn request<'a>(line: &'a str, headers: &'a [(&'a str, &'a str)]) -> R
         host: "shop.example.com",
         headers: Headers::new(fields),
         cookies: CookieText::raw(cookies),
+        body: &[],
         app: None,
         policy: None,
         client: None,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::cookie::CookieText;
+use super::cookie::{CookieText, Sender};
 
 /// One request to be checked. Only the ticket in its cookie is trusted; the rest chooses how it is refused.
 #[derive(Debug, Clone, Default)]
@@ -13,7 +13,7 @@ pub struct Request<'a> {
     pub target: &'a str,
     /// The `Host` or `:authority`.
     pub host: &'a str,
-    /// Header fields.
+    /// Header fields, pseudo fields such as `:path` included.
     pub headers: Headers<'a>,
     /// The `Cookie` header.
     pub cookies: CookieText<'a>,
@@ -21,6 +21,8 @@ pub struct Request<'a> {
     pub app: Option<&'a str>,
     /// `context_extensions["policy"]`.
     pub policy: Option<&'a str>,
+    /// The body, where Envoy was told to send it along (`with_request_body`); else empty.
+    pub body: &'a [u8],
     /// The client's address: `x-envoy-external-address`, else the TCP peer.
     pub client: Option<IpAddr>,
 }
@@ -47,10 +49,21 @@ impl<'a> Headers<'a> {
         }
     }
 
+    /// Who sends it: browsers show Fetch Metadata.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        if self.has("sec-fetch-site") { Sender::Browser } else { Sender::Program }
+    }
+
     /// Whether a field is there at all.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| *known == name)
+    }
+
+    /// All fields in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.0.iter().copied()
     }
 
     /// All field names.

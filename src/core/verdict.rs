@@ -1,5 +1,7 @@
 //! What is answered to Envoy: forward, or deny with a complete HTTP response.
 
+use std::borrow::Cow;
+
 use super::grant::Grant;
 
 /// The answer to one check. Only [`Verdict::Forward`] may ever be encoded as gRPC status code 0: to Envoy code 0 is
@@ -15,10 +17,10 @@ pub enum Verdict {
 /// A complete HTTP response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// HTTP status, never 2xx but for our own self-navigating page.
+    /// HTTP status; 2xx for our self-navigating page and for the pages of the login routes only.
     pub status: u16,
     /// Header fields; repeated names are sent repeatedly.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body; its type is among the headers.
     pub body: String,
     /// Why, for logs and metrics; not shown to the client.
@@ -54,9 +56,12 @@ pub enum Reason {
     UnknownPolicy,
     /// A target that is no path.
     Malformed,
+    /// An answer of the login routes, which Check gave itself (`login.mode: in_band`).
+    LoginRoute,
     /// The store does not answer.
     Store,
-    /// The token ended and the provider does not answer, or not in time.
+    /// The token ended and the provider does not answer, or not in time; or a login route that Check answers itself did not
+    /// answer in time.
     Provider,
     /// More checks at once than we take.
     Overload,
@@ -64,7 +69,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, so that metrics can prepare a counter for each.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Session,
         Self::Public,
         Self::Preflight,
@@ -78,6 +83,7 @@ impl Reason {
         Self::UnknownApp,
         Self::UnknownPolicy,
         Self::Malformed,
+        Self::LoginRoute,
         Self::Store,
         Self::Provider,
         Self::Overload,
@@ -90,6 +96,7 @@ impl Reason {
             Self::Session | Self::Public | Self::Preflight | Self::Anonymous => "forward",
             Self::NoSession | Self::Bounce | Self::Ended | Self::BindMismatch => "login",
             Self::Csrf | Self::Claims | Self::UnknownApp | Self::UnknownPolicy | Self::Malformed => "deny",
+            Self::LoginRoute => "route",
             Self::Store | Self::Provider | Self::Overload => "retry_later",
         }
     }
@@ -111,6 +118,7 @@ impl Reason {
             Self::UnknownApp => "unknown_app",
             Self::UnknownPolicy => "unknown_policy",
             Self::Malformed => "malformed",
+            Self::LoginRoute => "login_route",
             Self::Store => "store",
             Self::Provider => "provider",
             Self::Overload => "overload",

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::wire::{Malformed, Value, text, walk};
 use crate::core::client::client_ip;
-use crate::core::cookie::{CookieText, Sender};
+use crate::core::cookie::CookieText;
 use crate::core::request::{Headers, Request};
 
 /// A usual request has fewer header fields than this.
@@ -26,6 +26,8 @@ struct Read<'a> {
     app: Option<&'a str>,
     policy: Option<&'a str>,
     peer: Option<&'a str>,
+    /// `body`, else `raw_body` (`pack_as_bytes`).
+    body: &'a [u8],
 }
 
 /// Reads a `CheckRequest`. What is absent becomes empty, which no app and no path rule accepts.
@@ -64,6 +66,7 @@ impl<'a> Read<'a> {
                 }
                 4 => self.target = text(bytes)?,
                 5 => self.host = text(bytes)?,
+                11 | 12 if !bytes.is_empty() => self.body = bytes,
                 13 => walk(bytes, |number, value| match (number, value) {
                     (1, Value::Bytes(header)) => {
                         push(&mut self.raw, raw_header(header)?);
@@ -110,7 +113,7 @@ impl<'a> Read<'a> {
         let (headers, cookies) = if self.raw.is_empty() {
             let line = self.joined.iter().find(cookie).map(|(_, line)| *line);
             let headers = Headers::new(self.joined);
-            let sender = if headers.has("sec-fetch-site") { Sender::Browser } else { Sender::Program };
+            let sender = headers.sender();
             (headers, line.map(|line| CookieText::joined(line, sender)).unwrap_or_default())
         } else {
             let lines = self.raw.iter().filter(cookie).map(|(_, line)| *line).collect();
@@ -123,6 +126,7 @@ impl<'a> Read<'a> {
             client: client(&headers, self.peer),
             headers,
             cookies,
+            body: self.body,
             app: self.app,
             policy: self.policy,
         }

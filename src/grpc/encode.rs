@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::rpc::Status;
 
 use crate::core::grant::Grant;
-use crate::core::verdict::{Denial, Verdict};
+use crate::core::verdict::{Denial, Reason, Verdict};
 
 /// gRPC codes. Envoy allows on code 0 and nothing else; an absent `status` counts as 0.
 const OK: i32 = 0;
@@ -20,7 +20,7 @@ const UNAUTHENTICATED: i32 = 16;
 pub(super) fn response(verdict: Verdict) -> CheckResponse {
     let (code, http) = match verdict {
         Verdict::Forward(grant) => (OK, HttpResponse::OkResponse(ok(grant))),
-        Verdict::Deny(denial) => (denied_code(denial.status), HttpResponse::DeniedResponse(denied(denial))),
+        Verdict::Deny(denial) => (denied_code(&denial), HttpResponse::DeniedResponse(denied(denial))),
     };
     CheckResponse {
         status: Some(Status { code, ..Status::default() }),
@@ -29,10 +29,14 @@ pub(super) fn response(verdict: Verdict) -> CheckResponse {
     }
 }
 
-const fn denied_code(status: u16) -> i32 {
-    match status {
-        503 => UNAVAILABLE,
-        200 | 302 | 401 => UNAUTHENTICATED,
+/// To Envoy one code that is not 0 is as good as another; this is for people who read traces and captures.
+const fn denied_code(denial: &Denial) -> i32 {
+    match (denial.status, denial.reason) {
+        (503, _) => UNAVAILABLE,
+        (401, _) => UNAUTHENTICATED,
+        // A page or a redirect of the login routes: nobody is refused, but nothing goes upstream either.
+        (_, Reason::LoginRoute) => PERMISSION_DENIED,
+        (200 | 302, _) => UNAUTHENTICATED,
         _ => PERMISSION_DENIED,
     }
 }
@@ -50,7 +54,7 @@ fn denied(denial: Denial) -> DeniedHttpResponse {
     DeniedHttpResponse {
         status: Some(HttpStatus { code: i32::from(denial.status) }),
         // One entry each with `append` unset: repeats are kept, which several Set-Cookie need.
-        headers: denial.headers.into_iter().map(|(name, value)| overwrite(name.to_owned(), value)).collect(),
+        headers: denial.headers.into_iter().map(|(name, value)| overwrite(name.into_owned(), value)).collect(),
         body: denial.body,
     }
 }

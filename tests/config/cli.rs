@@ -26,7 +26,7 @@ fn check_says_what_serve_would_do() {
     origin: [https://shop.example.com, http://localhost:8080]
     provider: main
     upstream: {{ headers: {{ x-user: sub }} }}
-    login: {{ prefix: /id }}
+    login: {{ prefix: /id, mode: in_band }}
     cookie: {{ same_site: lax }}
     rules:
       - {{ paths: [/assets/**, /favicon.ico], session: none }}
@@ -63,6 +63,7 @@ use the provider main
 
 protect the app shop, signing in at main
   origins    https://shop.example.com, http://localhost:8080
+  login      /id/..., answered by the checks themselves (in-band)
   scopes     openid profile email offline_access
   cookie     __Host-Http-coatcheck (SameSite=Lax)
   upstream   gets the access token, x-user = sub

@@ -9,6 +9,7 @@
 mod bed;
 mod browser;
 mod edges;
+mod handed;
 mod leaving;
 mod log;
 mod login;

@@ -46,7 +46,7 @@ fn every_answer_is_uncacheable_and_unsniffable() {
             ] {
                 let Verdict::Deny(denial) = verdict else { panic!("allowed") };
                 for wanted in [("cache-control", "no-store"), ("x-content-type-options", "nosniff")] {
-                    assert!(denial.headers.iter().any(|(name, value)| (*name, value.as_str()) == wanted));
+                    assert!(denial.headers.iter().any(|(name, value)| (&**name, value.as_str()) == wanted));
                 }
                 assert_eq!(denial.headers.iter().any(|(name, _)| *name == "retry-after"), denial.status == 503);
             }

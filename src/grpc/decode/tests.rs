@@ -40,6 +40,7 @@ proptest! {
     ) {
         let (method, path, host) = line;
         let (body, size, raw_body) = noise;
+        let sent = if raw_body.is_empty() { body.clone().into_bytes() } else { raw_body.clone() };
         let http = HttpRequest {
             method: method.clone(), path: path.clone(), host: host.clone(), headers: headers.clone(),
             body, size, raw_body, ..HttpRequest::default()
@@ -47,6 +48,7 @@ proptest! {
         let bytes = check(http, extensions.clone(), "192.0.2.1").encode_to_vec();
         let read = request(&bytes).unwrap();
         prop_assert_eq!((read.method, read.target, read.host), (method.as_str(), path.as_str(), host.as_str()));
+        prop_assert_eq!(read.body, sent.as_slice());
         prop_assert_eq!(read.app, extensions.get("app").map(String::as_str));
         prop_assert_eq!(read.policy, extensions.get("policy").map(String::as_str));
         prop_assert_eq!(sorted(&read.headers).len(), headers.len());

@@ -10,7 +10,7 @@ fn code(response: &CheckResponse) -> Option<i32> {
 }
 
 fn denial(status: u16) -> Verdict {
-    let headers = vec![("set-cookie", "a=1".to_owned()), ("set-cookie", "b=2".to_owned())];
+    let headers = vec![("set-cookie".into(), "a=1".to_owned()), ("set-cookie".into(), "b=2".to_owned())];
     Verdict::Deny(Denial { status, headers, body: "text".into(), reason: Reason::NoSession })
 }
 
