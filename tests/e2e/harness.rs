@@ -106,7 +106,7 @@ async fn envoy_runs_the_shipped_file_and_refuses_when_nobody_answers() {
     let upstream = Upstream::start().await;
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
     let targets = Targets { replicas: Vec::new(), upstream: upstream.address, otlp: nobody };
-    let envoy = Envoy::start(&targets, |_| {}).await;
+    let envoy = Envoy::start(crate::MODE.envoy(), &targets, |_| {}).await;
     let url: Url = format!("http://{}/x", envoy.address).parse().unwrap();
     let response = Browser::default().send(Call::bare("GET", &url)).await;
     assert_eq!(response.status, 503);

@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::support::browser::{Call, Response, Site};
 use crate::support::page;
+use crate::support::patience::eventually;
 use crate::support::stack::{self, COOKIE, Plan, SHOP, Stack, host, session_cookie, shop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -372,8 +373,26 @@ async fn a_session_bound_to_a_browser_is_no_session_in_another() {
     let stack = Plan::new().app(|app| app["session"] = log).start().await;
     let browser = stack.logged_in("alice").await;
     assert_eq!(browser.send(call("thief/1.0")).await.status, 200);
-    crate::support::patience::eventually("the mismatch is told", || async {
+    eventually("the mismatch is told", || async {
         stack.replicas[0].logs().iter().any(|line| line.contains("another browser")).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_that_leaves_during_the_callback_leaves_no_session_and_no_token_behind() {
+    let stack = Plan::new().replicas(1).start().await;
+    let browser = stack.browser();
+    let callback = browser.callback_url("alice", &shop("/auth/login")).await;
+    stack.provider().behaves(json!({ "token_delay_ms": 1500 })).await;
+    let call = Call::navigation("GET", &callback, Site::Cross);
+    let gone = browser.send_impatiently(call, Duration::from_millis(400)).await;
+    assert!(gone.is_none(), "closed the tab");
+    eventually("the login is undone", || async {
+        let undone = stack.replicas[0].metric("coatcheck_logins_total", &["abandoned"]).await;
+        (undone >= 1.0 && stack.provider().count("revocation").await >= 1).then_some(())
+    })
+    .await;
+    assert!(!stack.redis().keys().iter().any(|key| key.contains(":s:")), "no session is left");
+    assert!(stack.replicas[0].metric("coatcheck_logins_total", &["success"]).await < 1.0, "nobody is signed in");
 }

@@ -25,6 +25,7 @@ mod support {
     pub mod invariants;
     pub mod jar;
     pub mod jwt;
+    pub mod mode;
     pub mod otlp;
     pub mod page;
     pub mod patience;
@@ -40,6 +41,9 @@ mod support {
     pub mod wire;
 }
 
+/// This suite signs in over routes; `tests/e2e_in_band` tells the same stories without.
+const MODE: support::mode::Mode = support::mode::Mode::Routed;
+
 mod checks;
 mod claims;
 mod csrf;
@@ -54,4 +58,5 @@ mod outage;
 mod paths;
 mod refresh;
 mod rendered;
+mod shipped;
 mod takeover;

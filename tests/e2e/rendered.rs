@@ -62,7 +62,6 @@ async fn each_rendered_host_is_its_app_and_an_unknown_host_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until Check answers the login routes of an app with `login.mode: in_band`"]
 async fn what_is_rendered_for_logins_in_band_runs_them_without_a_route_to_coatcheck() {
     let stack = Plan::new().rendered().app(|app| app["login"] = json!({ "mode": "in_band" })).start().await;
     a_visit(&stack).await;

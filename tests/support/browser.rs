@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -162,6 +162,8 @@ pub struct Browser {
     jar: Mutex<Jar>,
     hosts: HashMap<String, SocketAddr>,
     seen_codes: Mutex<Vec<String>>,
+    /// Who is spoken to over TLS, and who is trusted there.
+    tls: Option<(SocketAddr, Arc<rustls::ClientConfig>)>,
 }
 
 impl Browser {
@@ -170,13 +172,26 @@ impl Browser {
         Self { hosts, ..Self::default() }
     }
 
+    /// With TLS to one address.
+    pub fn with_tls(self, address: SocketAddr, trust: Arc<rustls::ClientConfig>) -> Self {
+        Self { tls: Some((address, trust)), ..self }
+    }
+
     /// Sends one HTTP/1.1 request; follows nothing. Cookies are taken from and put into the jar.
     pub async fn send(&self, call: Call) -> Response {
         let address = self.resolve(&call.url);
         let bytes = self.render(&call);
-        let (head, body) = exchange(address, &bytes, &call.method)
-            .await
-            .unwrap_or_else(|error| panic!("{} {}: {error}", call.method, call.url));
+        let exchanged = match &self.tls {
+            Some((secure, trust)) if *secure == address => {
+                let name = call.url.host_str().unwrap_or_default();
+                match super::tls::exchange(address, name, Arc::clone(trust), bytes).await {
+                    Ok(answer) => read_response(answer.as_slice(), &call.method).await,
+                    Err(error) => Err(error),
+                }
+            }
+            Some(_) | None => exchange(address, &bytes, &call.method).await,
+        };
+        let (head, body) = exchanged.unwrap_or_else(|error| panic!("{} {}: {error}", call.method, call.url));
         self.accept(&call.url, head, body)
     }
 
@@ -376,7 +391,11 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8], method: &str) -> std::i
     stream.set_nodelay(true)?;
     stream.write_all(bytes).await?;
     let (read, _write) = stream.into_split();
-    let mut reader = BufReader::new(read);
+    read_response(read, method).await
+}
+
+async fn read_response(stream: impl AsyncRead + Unpin, method: &str) -> std::io::Result<(Head, Vec<u8>)> {
+    let mut reader = BufReader::new(stream);
     let head = wire::read_head(&mut reader).await?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let status = head.start.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
     let framing = wire::response_framing(&head, method, status);

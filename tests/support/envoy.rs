@@ -1,4 +1,4 @@
-//! A real Envoy with the shipped `envoy/envoy.yaml`, in which only addresses are replaced. It listens on a
+//! A real Envoy with one of the shipped files in `envoy/`, in which only addresses are replaced. It listens on a
 //! free port; the admin port tells which.
 
 use std::net::SocketAddr;
@@ -38,9 +38,9 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts the shipped file with these targets, after a last `edit` by the test.
-    pub async fn start(targets: &Targets, edit: impl FnOnce(&mut Value)) -> Self {
-        let mut config = shipped();
+    /// Starts a shipped file with these targets, after a last `edit` by the test.
+    pub async fn start(file: &str, targets: &Targets, edit: impl FnOnce(&mut Value)) -> Self {
+        let mut config = shipped(file);
         redirect(&mut config, targets);
         edit(&mut config);
         let directory = TempDir::new().unwrap();
@@ -66,11 +66,11 @@ impl Envoy {
     }
 }
 
-/// The shipped configuration.
-pub fn shipped() -> Value {
-    let path = peers::root().join("envoy/envoy.yaml");
+/// A shipped configuration.
+pub fn shipped(file: &str) -> Value {
+    let path = peers::root().join("envoy").join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_saphyr::from_str(&text).expect("envoy/envoy.yaml is YAML")
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Applies `edit` to every ext_authz filter of a config.
@@ -109,7 +109,7 @@ fn redirect(config: &mut Value, targets: &Targets) {
             "coatcheck_http" => targets.replicas.iter().map(login_endpoint).collect(),
             "app" => vec![endpoint(&targets.upstream.to_string())],
             "otlp" => vec![endpoint(&targets.otlp.to_string())],
-            other => panic!("envoy/envoy.yaml has a cluster the tests do not know: {other}"),
+            other => panic!("a shipped file has a cluster the tests do not know: {other}"),
         };
         cluster["load_assignment"]["endpoints"] = json!([{ "lb_endpoints": endpoints }]);
     }
@@ -142,8 +142,8 @@ async fn ready(process: &mut Process, path: &std::path::Path) -> (SocketAddr, So
             let at: SocketAddr = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
             let text = admin(at, "/listeners?format=json").await;
             let listeners: Value = serde_json::from_str(&text).ok()?;
-            let first = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-            let port = first["port_value"].as_u64().filter(|port| *port != 0)?;
+            let public = listeners["listener_statuses"].as_array()?.iter().find(|one| one["name"] == "public")?;
+            let port = public["local_address"]["socket_address"]["port_value"].as_u64().filter(|port| *port != 0)?;
             let live = admin(at, "/ready").await.trim() == "LIVE";
             live.then(|| (at, SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap_or(0)))))
         }

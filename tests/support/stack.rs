@@ -16,6 +16,7 @@ use super::envoy::{Envoy, Replica, Targets};
 use super::hostile::Hostile;
 use super::invariants;
 use super::jwt;
+use super::mode::Mode;
 use super::otlp::Otlp;
 use super::provider::Provider;
 use super::redis::{Options, Redis};
@@ -49,6 +50,8 @@ pub struct Plan {
     client: String,
     metadata: Option<fn(&mut Value)>,
     down: bool,
+    mode: Mode,
+    file: Option<&'static str>,
 }
 
 impl Plan {
@@ -69,6 +72,8 @@ impl Plan {
             client: "shop".to_owned(),
             metadata: None,
             down: false,
+            mode: crate::MODE,
+            file: None,
         }
     }
 
@@ -139,6 +144,18 @@ impl Plan {
         self
     }
 
+    /// One way of signing people in, whichever the suite is about.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Another of the shipped files in `envoy/` than the one of the mode.
+    pub fn shipped(mut self, file: &'static str) -> Self {
+        self.file = Some(file);
+        self
+    }
+
     /// Another client id and secret.
     pub fn client(mut self, id: &str, secret: &str) -> Self {
         id.clone_into(&mut self.client);
@@ -187,6 +204,7 @@ impl Plan {
         for edit in std::mem::take(&mut self.config) {
             edit(&mut config);
         }
+        self.mode.choose(&mut config);
         let mut replicas = Vec::new();
         for _ in 0..self.replicas {
             replicas.push(Coatcheck::start(&config).await);
@@ -200,7 +218,7 @@ impl Plan {
             upstream: upstream.address,
             otlp: otlp.as_ref().map_or(SocketAddr::from(([127, 0, 0, 1], 9)), |otlp| otlp.address),
         };
-        let envoy = Envoy::start(&targets, |config| {
+        let envoy = Envoy::start(self.file.unwrap_or(self.mode.envoy()), &targets, |config| {
             for edit in self.envoy {
                 edit(config);
             }
@@ -296,6 +314,14 @@ impl Stack {
     pub fn browser(&self) -> Arc<Browser> {
         let hosts = [SHOP, OTHER].map(|site| (host(site).to_owned(), self.envoy.address));
         let browser = Arc::new(Browser::new(HashMap::from(hosts)));
+        self.browsers.lock().unwrap().push(Arc::clone(&browser));
+        browser
+    }
+
+    /// A fresh browser that speaks TLS to Envoy.
+    pub fn browser_over_tls(&self, trust: Arc<rustls::ClientConfig>) -> Arc<Browser> {
+        let hosts = HashMap::from([(host(SHOP).to_owned(), self.envoy.address)]);
+        let browser = Arc::new(Browser::new(hosts).with_tls(self.envoy.address, trust));
         self.browsers.lock().unwrap().push(Arc::clone(&browser));
         browser
     }
