@@ -23,9 +23,10 @@ unit: peers ## the Rust tests only (end-to-end ones included)
 	cargo build --bin coatcheck
 	$(CARGO_TEST)
 
-browser: peers ## the tests in JavaScript: the test provider, and real Chromium through TLS
+browser: peers ## the tests in JavaScript: the test provider, and real Chromium through TLS, in both login modes
 	cargo build --bin coatcheck
 	node --test --test-reporter=spec tests/peers/*.test.mjs tests/browser/*.test.mjs
+	LOGIN_MODE=in_band node --test --test-reporter=spec tests/browser/login.test.mjs tests/browser/logout.test.mjs
 
 peers: ## real Envoy, Redis, OpenID provider and Chromium, pinned
 	@tests/install.sh

@@ -1,5 +1,6 @@
 // The stack behind the browser tests: the shipped envoy/edge-tls.yaml, coatcheck with an embedded store, the real provider, and the demo's
 // application, all on ports of their own. Chromium is told where the hosts live, so that the origin is https://shop.test, as in production.
+// With LOGIN_MODE=in_band it is the shipped envoy/in-band.yaml, behind something that terminates TLS.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -7,15 +8,18 @@ import { once } from 'node:events';
 import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { createServer as createTlsEnd } from 'node:tls';
 
 import { createUpstream } from '../demo/upstream.mjs';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 const COATCHECK = process.env.COATCHECK_BIN ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target'), 'debug/coatcheck');
 const PATIENCE_MS = 30_000;
+const IN_BAND = process.env.LOGIN_MODE === 'in_band';
 
 export const ORIGIN = 'https://shop.test';
 /** Another site, and another origin of the same site (to which SameSite cookies do go). */
@@ -58,7 +62,8 @@ class Stack {
     const evil = await this.#listen(createServer(attack));
     const sibling = await this.#listen(createTlsServer(tls, attack));
     const coatcheck = await this.#startCoatcheck(clientSecret, edit);
-    const edge = await this.#startEnvoy({ ...coatcheck, app });
+    const envoy = await this.#startEnvoy({ ...coatcheck, app });
+    const edge = IN_BAND ? await this.#terminateTls(tls, envoy) : envoy;
     const hosts = { 'shop.test:443': edge, 'evil.test:80': evil, 'sibling.shop.test:443': sibling };
     this.hostRules = Object.entries(hosts).map(([host, port]) => `MAP ${host} 127.0.0.1:${port}`).join(', ');
   }
@@ -80,7 +85,7 @@ class Stack {
   async stop() {
     for (const server of this.#servers) {
       server.close();
-      server.closeAllConnections();
+      server.closeAllConnections?.();
     }
     await Promise.all(this.#children.map(async ({ child }) => {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -110,7 +115,8 @@ class Stack {
     const config = readFileSync(path.join(ROOT, 'tests/demo/coatcheck.yaml'), 'utf8')
       .replaceAll(/:900[123]\b/g, ':0')
       .replace('http://127.0.0.1:4000', this.issuer)
-      .replace('http://localhost:8080', ORIGIN);
+      .replace('http://localhost:8080', ORIGIN)
+      .replace('login: {', IN_BAND ? 'login: { mode: in_band,' : 'login: {');
     const file = this.#write('coatcheck.yaml', edit(config));
     const { log } = this.#spawn('coatcheck', COATCHECK, ['serve', '-c', file], { DEMO_CLIENT_SECRET: clientSecret });
     const ports = await this.#eventually('coatcheck listening', () => {
@@ -121,10 +127,10 @@ class Stack {
     return ports;
   }
 
-  /** The shipped edge configuration, with addresses and the certificate's path replaced; returns the public port. */
+  /** The shipped configuration, with addresses and the certificate's path replaced; returns the public port. */
   async #startEnvoy({ grpc, http, admin, app }) {
     const ports = { 8443: 0, 8080: 0, 9901: 0, 9001: grpc, 9002: http, 9003: admin, 3000: app };
-    const config = readFileSync(path.join(ROOT, 'envoy/edge-tls.yaml'), 'utf8')
+    const config = readFileSync(path.join(ROOT, 'envoy', IN_BAND ? 'in-band.yaml' : 'edge-tls.yaml'), 'utf8')
       .replaceAll(/(?<=port_value: )\d+/g, (port) => ports[port] ?? port)
       .replaceAll('/etc/envoy/tls/', `${this.#folder}/`);
     const file = this.#write('envoy.yaml', config);
@@ -135,10 +141,19 @@ class Stack {
     await this.#eventually('Envoy being ready', async () => (await statusOf(`${adminUrl}/ready`)) === 200);
     await this.#eventually('Envoy finding coatcheck healthy', async () => {
       const clusters = await (await fetch(`${adminUrl}/clusters`)).text();
-      return ['grpc', 'http'].every((name) => new RegExp(`coatcheck_${name}::.*::health_flags::healthy`).test(clusters));
+      return (IN_BAND ? ['grpc'] : ['grpc', 'http']).every((name) => new RegExp(`coatcheck_${name}::.*::health_flags::healthy`).test(clusters));
     });
     const { listener_statuses: listeners } = await (await fetch(`${adminUrl}/listeners?format=json`)).json();
     return listeners.find(({ name }) => name === 'public').local_address.socket_address.port_value;
+  }
+
+  /** What stands in front of an Envoy that speaks plain HTTP. */
+  #terminateTls(tls, port) {
+    return this.#listen(createTlsEnd(tls, (outside) => {
+      const inside = connect(port, '127.0.0.1');
+      outside.on('error', () => inside.destroy()).pipe(inside);
+      inside.on('error', () => outside.destroy()).pipe(outside);
+    }));
   }
 
   /** A certificate for the shop and its siblings, where the Envoy configuration will look for it. */
