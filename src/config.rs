@@ -43,6 +43,8 @@ pub struct Config {
     pub apps: Apps,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+    /// How much is taken on at once.
+    pub limits: LimitsConfig,
     /// How to stop.
     pub shutdown: ShutdownConfig,
     /// Every file this was read from, the configuration itself included: what to watch for a reload.
@@ -173,6 +175,17 @@ pub enum LogFormat {
     Json,
     /// For people.
     Human,
+}
+
+/// How much is taken on at once.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitsConfig {
+    /// Checks under way at once, in the whole process.
+    pub checks: usize,
+    /// What a check may wait for a processor that is saturated.
+    pub wait: Duration,
+    /// Connections at once, on each listener.
+    pub connections: usize,
 }
 
 /// How to stop.

@@ -10,11 +10,11 @@ mod store;
 
 use std::path::Path;
 
-use super::raw::{Listen as RawListen, LogFormat as RawLogFormat, Root, Shutdown, Span, Telemetry};
+use super::raw::{Limits, Listen as RawListen, LogFormat as RawLogFormat, Root, Shutdown, Span, Telemetry};
 use super::report::{ConfigErrors, Report, Scope, Warnings};
 use super::shape::Shape;
 use super::source::{self, Environment, Files};
-use super::{Address, Config, Listen, LogFormat, ShutdownConfig, TelemetryConfig, tree, value};
+use super::{Address, Config, LimitsConfig, Listen, LogFormat, ShutdownConfig, TelemetryConfig, tree, value};
 
 /// A mistake was reported already; who gets this only has to go without the value.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,7 @@ fn config(raw: Root, at: &Scope<'_>, files: Files) -> Option<Config> {
     let apps = app::apps(raw.apps.unwrap_or_default(), &raw_providers, at);
     let providers = provider::providers(raw_providers, &at.key("providers"), &files);
     let telemetry = telemetry(raw.telemetry, &at.key("telemetry"));
+    let limits = limits(&raw.limits, &at.key("limits"));
     let shutdown = shutdown(&raw.shutdown, &at.key("shutdown"));
     Some(Config {
         listen: listen?,
@@ -55,6 +56,7 @@ fn config(raw: Root, at: &Scope<'_>, files: Files) -> Option<Config> {
         providers: providers?,
         apps: apps?,
         telemetry: telemetry?,
+        limits: limits?,
         shutdown: shutdown?,
         files: files.into_read(),
     })
@@ -112,6 +114,13 @@ fn is_log_filter(text: &str) -> bool {
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
     let known = |part: &str| part.contains('=') || levels.contains(&part.trim().to_ascii_lowercase().as_str());
     text.split(',').all(known) && tracing_subscriber::EnvFilter::try_new(text).is_ok()
+}
+
+/// The schema has held the numbers to their ranges.
+fn limits(raw: &Limits, at: &Scope<'_>) -> Option<LimitsConfig> {
+    let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let wait = span(&raw.wait, &at.key("wait"), ("1ms", "5s"));
+    Some(LimitsConfig { checks: number(raw.checks), wait: wait?, connections: number(raw.connections) })
 }
 
 fn shutdown(raw: &Shutdown, at: &Scope<'_>) -> Option<ShutdownConfig> {

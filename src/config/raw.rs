@@ -37,6 +37,9 @@ pub(super) struct Root {
     /// Logs and traces.
     #[serde(default)]
     pub(super) telemetry: Telemetry,
+    /// How much is taken on at once.
+    #[serde(default)]
+    pub(super) limits: Limits,
     /// How the process stops.
     #[serde(default)]
     pub(super) shutdown: Shutdown,
@@ -116,6 +119,27 @@ pub(super) enum LogFormat {
     Json,
     /// For people.
     Human,
+}
+
+/// How much is taken on at once. What is over is turned away at once, so that the rest stays fast.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "limits")]
+pub(super) struct Limits {
+    /// Checks under way at once; any further one is answered 503. Each holds its request in memory. 1 to 1000000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) checks: u32,
+    /// While a processor is saturated, checks that had to wait longer than this for it are answered 503. `1ms` to `5s`.
+    pub(super) wait: Span,
+    /// Connections at once, on each listener; any further one is closed. 1 to 1000000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) connections: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { checks: 10_000, wait: "20ms".into(), connections: 4096 }
+    }
 }
 
 /// How the process stops, at SIGTERM or SIGINT.

@@ -25,6 +25,8 @@ fn two_sections_are_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(config.listen.admin, tcp("127.0.0.1:9003"));
     assert!(matches!(config.store, StoreConfig::Embedded { path } if path == site.path("./coatcheck.db")));
     assert!(config.keys.is_none());
+    assert_eq!((config.limits.checks, config.limits.connections), (10_000, 4096));
+    assert_eq!(config.limits.wait, Duration::from_millis(20));
     assert_eq!(config.shutdown.drain_delay, Duration::from_secs(2));
     assert_eq!(config.shutdown.timeout, Duration::from_secs(20));
     assert_eq!((config.telemetry.log_format, config.telemetry.log_level.as_str()), (None, "info"));
@@ -98,6 +100,7 @@ apps:
     csrf: { enabled: true, trusted_origins: [https://www.example.com], header: "X-CSRF: 1" }
     logout: { revoke: false }
 telemetry: { log_format: human, log_level: "info,coatcheck::store=debug", otlp_endpoint: "http://127.0.0.1:4317", service_name: edge }
+limits: { checks: 7, wait: 50ms, connections: 9 }
 shutdown: { drain_delay: 0s, timeout: 5s }
 "#;
 
@@ -132,6 +135,8 @@ fn every_key_of_the_process_arrives() {
     assert_eq!(config.telemetry.log_level, "info,coatcheck::store=debug");
     assert_eq!(config.telemetry.otlp_endpoint.as_deref(), Some("http://127.0.0.1:4317"));
     assert_eq!(config.telemetry.service_name, "edge");
+    let limits = config.limits;
+    assert_eq!((limits.checks, limits.wait, limits.connections), (7, Duration::from_millis(50), 9));
     assert_eq!((config.shutdown.drain_delay, config.shutdown.timeout), (Duration::ZERO, Duration::from_secs(5)));
 }
 

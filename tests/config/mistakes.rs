@@ -263,7 +263,7 @@ fn providers() {
 }
 
 #[test]
-fn telemetry_and_shutdown() {
+fn telemetry_limits_and_shutdown() {
     table(&[
         (
             "telemetry: { log_level: loud }",
@@ -275,6 +275,9 @@ fn telemetry_and_shutdown() {
             "telemetry.otlp_endpoint: is not an http:// URL, as `http://127.0.0.1:4317`",
         ),
         ("telemetry: { service_name: \" \" }", "telemetry.service_name: is empty: give the service a name"),
+        ("limits: { checks: 0 }", "limits.checks: 0 is out of range: 1 to 1000000"),
+        ("limits: { connections: 2000000 }", "limits.connections: 2000000 is out of range: 1 to 1000000"),
+        ("limits: { wait: 1m }", "limits.wait: 1m is out of range: 1ms to 5s"),
         ("shutdown: { timeout: 0s }", "shutdown.timeout: 0s is out of range: 100ms to 1h"),
         (
             "shutdown: { drain_delay: 99999999999999999999s }",

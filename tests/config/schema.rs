@@ -104,7 +104,8 @@ fn writing_every_default_out_changes_nothing() {
         let short = json!({ "store": short, "keys": keys, "providers": [provider], "apps": [app] });
         let spelled = json!({
             "store": spelled, "keys": keys,
-            "listen": defaults(&schema, "listen"), "telemetry": defaults(&schema, "telemetry"), "shutdown": defaults(&schema, "shutdown"),
+            "listen": defaults(&schema, "listen"), "telemetry": defaults(&schema, "telemetry"), "limits": defaults(&schema, "limits"),
+            "shutdown": defaults(&schema, "shutdown"),
             "providers": [with(&provider, &defaults(&schema, "provider"))], "apps": [spelled_app],
         });
         let (short, spelled) = (site.config(&short.to_string()), site.config(&spelled.to_string()));
