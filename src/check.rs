@@ -103,6 +103,11 @@ impl Checker {
         verdict
     }
 
+    /// Counts and tells a check that was not taken on.
+    pub fn shed(&self) {
+        self.ledger.tell(NO_APP, Reason::Overload, self.clock.now());
+    }
+
     async fn check_guarded(&self, request: &Request<'_>, guarded: &Guarded, deadline: Instant) -> Verdict {
         let Some(held) = self.load(guarded, deadline).await else {
             return answer::retry_later(request, Reason::Store);

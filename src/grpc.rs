@@ -1,38 +1,40 @@
 //! The gRPC edge: Envoy's external authorization service. The only code that touches `envoy-types`.
 
-mod codec;
+mod admission;
 mod decode;
 mod encode;
 mod in_band;
 mod timeout;
+mod unary;
 mod wire;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::{Request, Response, Status};
+use tonic::server::NamedService;
 use tower::Service;
 use tracing::Instrument;
 
-use self::codec::CheckCodec;
+use self::unary::Unread;
 use crate::check::Checker;
 use crate::core::answer;
 use crate::core::request::Request as HttpRequest;
 use crate::core::verdict::{Reason, Verdict};
 use crate::telemetry::context::Tracing;
 
+use self::admission::Arrival;
+pub use admission::{Admission, Capacity, ThreadLoad};
 pub use in_band::LoginRoutes;
 
 pub use envoy_types::pb::envoy::service::auth::v3::authorization_server::SERVICE_NAME;
@@ -46,11 +48,9 @@ const DEFAULT_BUDGET: Duration = Duration::from_secs(5);
 /// We answer this much before Envoy gives up, so that the client gets our 503 and not Envoy's.
 const MARGIN: Duration = Duration::from_millis(50);
 
-/// A request with its body (`with_request_body`). Over this Envoy gets an error; the stock 4 MiB are soon reached.
-const MAX_MESSAGE: usize = 64 * 1024 * 1024;
-
-/// More checks than this at once are answered 503 right away.
-const MAX_CHECKS: usize = 10_000;
+/// A request's headers (60 KiB in Envoy, unless it is told otherwise) with its body, where Envoy sends one
+/// (`with_request_body`; ours need 64 KiB). What is longer is answered 413.
+const MAX_MESSAGE: usize = 1024 * 1024;
 
 type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -62,15 +62,25 @@ struct Inner {
     checker: Arc<ArcSwap<Checker>>,
     login_routes: Arc<LoginRoutes>,
     tracing: Tracing,
-    slots: Semaphore,
+    admission: Admission,
+    /// The answer to a check that is not taken on, made once.
+    busy: Bytes,
+    /// Whether a message that is too long was told: anybody may be able to send one.
+    told: AtomicBool,
 }
 
 impl AuthzService {
     /// The service over its checker, which may be replaced at any time: each check takes the one it finds; and the login
     /// routes for apps in in-band mode.
     #[must_use]
-    pub fn new(checker: Arc<ArcSwap<Checker>>, login_routes: Arc<LoginRoutes>, tracing: Tracing) -> Self {
-        Self(Arc::new(Inner { checker, login_routes, tracing, slots: Semaphore::new(MAX_CHECKS) }))
+    pub fn new(
+        checker: Arc<ArcSwap<Checker>>,
+        login_routes: Arc<LoginRoutes>,
+        tracing: Tracing,
+        admission: Admission,
+    ) -> Self {
+        let busy = unary::framed(&encode::response(answer::busy()));
+        Self(Arc::new(Inner { checker, login_routes, tracing, admission, busy, told: AtomicBool::new(false) }))
     }
 }
 
@@ -87,11 +97,14 @@ impl Service<http::Request<Body>> for AuthzService {
         Poll::Ready(Ok(()))
     }
 
+    /// Called as soon as the head of a call is read; what it returns has to wait for its turn on the thread.
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let service = self.clone();
+        let service = Arc::clone(&self.0);
+        let arrived = Instant::now();
+        let arrival = service.admission.arrives(arrived);
         Box::pin(async move {
             if request.uri().path() == CHECK {
-                Ok(Grpc::new(CheckCodec).max_decoding_message_size(MAX_MESSAGE).unary(service, request).await)
+                Ok(unary::reply(service.answer(request, arrived, arrival).await))
             } else {
                 Ok(Status::unimplemented("there is only Check").into_http())
             }
@@ -99,37 +112,46 @@ impl Service<http::Request<Body>> for AuthzService {
     }
 }
 
-impl UnaryService<Bytes> for AuthzService {
-    type Response = CheckResponse;
-    type Future = Answering<Result<Response<CheckResponse>, Status>>;
-
-    /// Never an error: Envoy takes a gRPC error for a failure of the service, which `failure_mode_allow` would let
-    /// through.
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let service = Arc::clone(&self.0);
-        Box::pin(async move {
-            let verdict = service.check(request.metadata(), request.get_ref()).await;
-            Ok(Response::new(encode::response(verdict)))
-        })
-    }
-}
-
 impl Inner {
-    async fn check(&self, metadata: &MetadataMap, message: &[u8]) -> Verdict {
-        let checker = self.checker.load_full();
-        let budget = timeout::of(metadata).unwrap_or(DEFAULT_BUDGET);
-        let deadline = Instant::now() + budget.saturating_sub(MARGIN.min(budget / 4));
-        let Ok(request) = decode::request(message) else {
-            return checker.settle(None, answer::refused(&HttpRequest::default(), 400, Reason::Malformed));
+    /// Never a gRPC error: Envoy takes one for a failure of the service, which `failure_mode_allow` would let through.
+    async fn answer(&self, request: http::Request<Body>, arrived: Instant, arrival: Arrival) -> Bytes {
+        let Some(_place) = self.admission.admit(arrival, Instant::now()) else {
+            self.checker.load().shed();
+            return self.busy.clone();
         };
+        let (head, body) = request.into_parts();
+        let metadata = MetadataMap::from_headers(head.headers);
+        let budget = timeout::of(&metadata).unwrap_or(DEFAULT_BUDGET);
+        let deadline = arrived + budget.saturating_sub(MARGIN.min(budget / 4));
+        let verdict = match timeout_at(deadline, unary::message(body, MAX_MESSAGE)).await {
+            Ok(Ok(message)) => self.check(&metadata, &message, deadline).await,
+            Ok(Err(unread)) => self.refuse(unread),
+            Err(_elapsed) => self.checker.load().settle(None, answer::busy()),
+        };
+        unary::framed(&encode::response(verdict))
+    }
+
+    async fn check(&self, metadata: &MetadataMap, message: &[u8], deadline: Instant) -> Verdict {
+        let Ok(request) = decode::request(message) else { return self.refuse(Unread::Malformed) };
+        let checker = self.checker.load_full();
         if let Some(app) = checker.login_routes_of(&request) {
             let verdict = self.login_routes.answer(&request, &app, metadata, deadline).await;
             return checker.settle(Some(&app), verdict);
         }
-        let Ok(_slot) = self.slots.try_acquire() else {
-            return checker.settle(None, answer::retry_later(&request, Reason::Overload));
-        };
         let span = self.tracing.check_span(metadata, request.headers.single("traceparent"));
         checker.check(&request, deadline).instrument(span).await
+    }
+
+    fn refuse(&self, unread: Unread) -> Verdict {
+        let status = match unread {
+            Unread::Malformed => 400,
+            Unread::TooLong => {
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(limit = MAX_MESSAGE, "a check was refused for its length; told once");
+                }
+                413
+            }
+        };
+        self.checker.load().settle(None, answer::refused(&HttpRequest::default(), status, Reason::Malformed))
     }
 }

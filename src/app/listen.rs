@@ -92,7 +92,8 @@ impl Listener {
         }
     }
 
-    fn address(&self) -> io::Result<String> {
+    /// With the real port.
+    pub(super) fn address(&self) -> io::Result<String> {
         match self {
             Self::Tcp(listener) => Ok(listener.local_addr()?.to_string()),
             Self::Unix(_, file) => Ok(format!("unix:{}", file.0.display())),

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::generation::Generation;
 use super::process::Process;
 use crate::config::{RedisConfig, StoreConfig};
-use crate::grpc::{AuthzService, LoginRoutes};
+use crate::grpc::{Admission, AuthzService, Capacity, LoginRoutes, ThreadLoad};
 use crate::http::{self, Web};
 use crate::store::SharedStore;
 use crate::store::observed::ObservedStore;
@@ -23,6 +23,7 @@ pub(super) struct Stage {
     /// The same routes, as checks reach them.
     login_routes: Arc<LoginRoutes>,
     current: ArcSwap<Generation>,
+    capacity: Capacity,
 }
 
 impl Stage {
@@ -31,7 +32,8 @@ impl Stage {
         let web = Arc::new(ArcSwap::new(Arc::clone(&first.web)));
         let routes = http::router(Arc::clone(&web));
         let login_routes = LoginRoutes::new(routes, process.runtime.clone(), process.tracker.clone());
-        Self { process, web, login_routes: Arc::new(login_routes), current: ArcSwap::from_pointee(first) }
+        let capacity = Capacity::new(first.config.limits.checks, first.config.limits.wait);
+        Self { process, web, login_routes: Arc::new(login_routes), current: ArcSwap::from_pointee(first), capacity }
     }
 
     /// What runs now.
@@ -41,14 +43,15 @@ impl Stage {
 
     /// The service of one of `threads` threads, to be called on its runtime: it reads sessions over connections of its
     /// own, so that no check waits for another thread.
-    pub(super) fn seat(&self, threads: usize) -> anyhow::Result<AuthzService> {
+    pub(super) fn seat(&self, threads: usize, load: Arc<ThreadLoad>) -> anyhow::Result<AuthzService> {
         let generation = self.current();
         let store = match &generation.config.store {
             StoreConfig::Embedded { .. } => Arc::clone(&self.process.store),
             StoreConfig::Redis(config) => self.own_connections(config, threads)?,
         };
         let checker = Arc::new(ArcSwap::new(generation.checker(&self.process, &store)));
-        Ok(AuthzService::new(checker, Arc::clone(&self.login_routes), self.process.tracing.clone()))
+        let admission = Admission::new(self.capacity.clone(), load);
+        Ok(AuthzService::new(checker, Arc::clone(&self.login_routes), self.process.tracing.clone(), admission))
     }
 
     fn own_connections(&self, config: &RedisConfig, threads: usize) -> anyhow::Result<SharedStore> {

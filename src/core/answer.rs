@@ -130,6 +130,16 @@ pub fn retry_later(request: &Request<'_>, reason: Reason) -> Verdict {
     verdict
 }
 
+/// Too much is going on to look at the request, so this is for every kind: a line of text, which Envoy makes the
+/// `grpc-message` of a gRPC client.
+#[must_use]
+pub fn busy() -> Verdict {
+    let mut headers = base_headers("text/plain");
+    headers.push(("retry-after".into(), RETRY_AFTER.to_owned()));
+    let body = "Too much is going on here just now. Try again in a few seconds.".to_owned();
+    Verdict::Deny(Denial { status: 503, headers, body, reason: Reason::Overload })
+}
+
 fn page(status: u16, page: &Page, reason: Reason) -> Verdict {
     let mut headers = base_headers("text/html; charset=utf-8");
     headers.push(("content-security-policy".into(), CONTENT_SECURITY_POLICY.to_owned()));

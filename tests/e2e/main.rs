@@ -32,6 +32,7 @@ mod support {
     pub mod peers;
     pub mod process;
     pub mod provider;
+    pub mod raw;
     pub mod redis;
     mod rendered;
     mod secrets;
@@ -55,6 +56,7 @@ mod login;
 mod logout;
 mod operate;
 mod outage;
+mod overload;
 mod paths;
 mod refresh;
 mod rendered;

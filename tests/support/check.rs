@@ -69,7 +69,8 @@ impl Asked {
         self
     }
 
-    fn request(&self) -> CheckRequest {
+    /// The request as Envoy words it.
+    pub fn request(&self) -> CheckRequest {
         let mut lines = vec![
             (":method".to_owned(), self.method.clone()),
             (":authority".to_owned(), self.host.clone()),

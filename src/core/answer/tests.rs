@@ -43,6 +43,7 @@ fn every_answer_is_uncacheable_and_unsniffable() {
                 refused(&request, 400, Reason::Malformed),
                 retry_later(&request, Reason::Store),
                 bounce(&request, &app()),
+                busy(),
             ] {
                 let Verdict::Deny(denial) = verdict else { panic!("allowed") };
                 for wanted in [("cache-control", "no-store"), ("x-content-type-options", "nosniff")] {
