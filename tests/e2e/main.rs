@@ -48,6 +48,7 @@ const MODE: support::mode::Mode = support::mode::Mode::Routed;
 mod checks;
 mod claims;
 mod csrf;
+mod drain;
 mod forward;
 mod harness;
 mod id_token;

@@ -3,13 +3,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output};
+use std::sync::Mutex;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
 
 use super::browser::{Browser, Call};
+use super::patience::eventually;
 use super::process::{Lines, Process};
 
 /// The binary under test.
@@ -53,6 +55,20 @@ impl Coatcheck {
     pub async fn restart(&mut self, change: impl FnOnce(&mut Value)) {
         change(&mut self.config);
         self.process.kill();
+        self.start_again().await;
+    }
+
+    /// Replaces the process as an orchestrator does: tells it to stop, waits for its end, starts a new one on the same
+    /// ports. Returns how the old one ended.
+    pub async fn roll(&mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        let process = Mutex::new(&mut self.process);
+        let status = eventually("the process ends", || std::future::ready(process.lock().unwrap().ended())).await;
+        self.start_again().await;
+        status
+    }
+
+    async fn start_again(&mut self) {
         self.former.push(self.process.lines().clone());
         std::fs::write(self.path(), self.config.to_string()).unwrap();
         self.process = launch(&self.path());

@@ -55,12 +55,13 @@ impl Envoy {
         Self { address, admin, _process: process, _directory: directory }
     }
 
-    /// Waits until Envoy sees that many healthy hosts in the cluster of the gRPC service.
+    /// Waits until Envoy sees that many replicas healthy, for checks and for the login routes.
     pub async fn sees_healthy(&self, hosts: usize) {
         eventually("Envoy sees the replicas healthy", || async {
             let text = admin(self.admin, "/clusters?format=json").await;
             let clusters: Value = serde_json::from_str(&text).ok()?;
-            (healthy(&clusters) >= hosts).then_some(())
+            let enough = |cluster: &str| healthy(&clusters, cluster) >= hosts;
+            (enough("coatcheck_grpc") && enough("coatcheck_http")).then_some(())
         })
         .await;
     }
@@ -156,10 +157,10 @@ async fn admin(at: SocketAddr, path: &str) -> String {
     Browser::default().send(Call::bare("GET", &url)).await.text()
 }
 
-fn healthy(clusters: &Value) -> usize {
+fn healthy(clusters: &Value, name: &str) -> usize {
     let list = clusters["cluster_statuses"].as_array().cloned().unwrap_or_default();
-    let grpc = list.into_iter().find(|cluster| cluster["name"] == "coatcheck_grpc");
-    let hosts = grpc.and_then(|cluster| cluster["host_statuses"].as_array().cloned());
+    let cluster = list.into_iter().find(|cluster| cluster["name"] == name);
+    let hosts = cluster.and_then(|cluster| cluster["host_statuses"].as_array().cloned());
     let fine = |host: &&Value| {
         let status = &host["health_status"];
         status["failed_active_health_check"] != true && status["eds_health_status"] == "HEALTHY"
