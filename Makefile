@@ -1,6 +1,6 @@
 # The only entry: CI runs the same words. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit browser peers envoy lint doc bench clean
+.PHONY: help demo test unit browser peers envoy lint doc bench bench-overload clean
 
 STORE ?= embedded
 PORT ?= 8080
@@ -9,7 +9,7 @@ PORT ?= 8080
 CARGO_TEST := $(if $(shell command -v cargo-nextest 2>/dev/null),cargo nextest run --no-fail-fast,cargo test --no-fail-fast)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## everything on this machine behind one URL (STORE=redis: two replicas on Redis; PORT=n; CHECK=1: sign in and out by script)
 	@tests/install.sh check
@@ -45,6 +45,9 @@ doc: ## the API documentation, private items included
 
 bench: ## what a check costs, against the floor, in one run
 	cargo bench
+
+bench-overload: ## what is forwarded and refused at up to three times the capacity (needs two quiet cores, for some minutes)
+	cargo bench --bench checks -- --overload
 
 clean: ## forget builds and installed peers
 	cargo clean

@@ -1,7 +1,7 @@
 //! What a check costs, side by side in one run: the floor (the same gRPC stack that answers "OK" without thinking),
 //! coatcheck with the embedded store, with Redis, and on the refresh path. Prints Markdown.
 //!
-//! `cargo bench --bench checks [-- --quick]`. The number that counts is the CPU time of the server process per call, as
+//! `cargo bench --bench checks [-- --quick | --overload]`. The number that counts is the CPU time of the server process per call, as
 //! a ratio to the floor of the same round: latencies on a shared machine contain the load generator.
 
 #![expect(
@@ -18,6 +18,8 @@
 mod floor;
 #[path = "checks/load.rs"]
 mod load;
+#[path = "checks/overload.rs"]
+mod overload;
 #[path = "checks/process.rs"]
 mod process;
 #[path = "checks/provider.rs"]
@@ -46,16 +48,24 @@ pub(crate) struct Plan {
     pub(crate) sessions: usize,
     /// Sessions with an expired token, per round: each costs one refresh.
     pub(crate) refreshes: usize,
+    /// More lines for the configuration.
+    pub(crate) config: &'static str,
+    /// Put before the servers' command.
+    pub(crate) wrapper: &'static [&'static str],
 }
 
-const FULL: Plan = Plan { rounds: 7, calls: 40_000, sessions: 1_000, refreshes: 2_000 };
-const QUICK: Plan = Plan { rounds: 2, calls: 5_000, sessions: 200, refreshes: 200 };
+const FULL: Plan = Plan { rounds: 7, calls: 40_000, sessions: 1_000, refreshes: 2_000, config: "", wrapper: &[] };
+const QUICK: Plan = Plan { rounds: 2, calls: 5_000, sessions: 200, refreshes: 200, ..FULL };
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let told = |name: &str| arguments.iter().any(|argument| argument == name);
     if told(floor::ARGUMENT) {
         return floor::serve(told(floor::WITH_HEADER));
+    }
+    if told("--overload") {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(overload::run(if told("--quick") { &overload::SHORT } else { &overload::LONG }));
     }
     let plan = if told("--quick") { QUICK } else { FULL };
     // One thread for the load: the other core is the server's.

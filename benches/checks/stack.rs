@@ -64,7 +64,7 @@ async fn embedded(plan: &Plan, directory: &Path, provider: &Provider) -> Side {
     drop(store);
     let grown = std::fs::metadata(&path).unwrap().len().saturating_sub(before);
     let store = format!("{{ kind: embedded, path: {} }}", path.display());
-    side(sessions, grown, directory, &config(&store, provider)).await
+    side(plan, sessions, grown, directory, &config(&store, provider)).await
 }
 
 async fn redis(plan: &Plan, directory: &Path, provider: &Provider, server: &RedisServer) -> Side {
@@ -81,14 +81,16 @@ async fn redis(plan: &Plan, directory: &Path, provider: &Provider, server: &Redi
     stop.cancel();
     let store =
         format!("{{ kind: redis, url: \"redis://{}/0\", response_timeout: 2s, connect_timeout: 2s }}", server.address);
-    side(sessions, grown, directory, &config(&store, provider)).await
+    side(plan, sessions, grown, directory, &config(&store, provider)).await
 }
 
-async fn side(sessions: Sessions, grown: u64, directory: &Path, config: &str) -> Side {
+async fn side(plan: &Plan, sessions: Sessions, grown: u64, directory: &Path, config: &str) -> Side {
+    let config = format!("{config}{}", plan.config);
     let file = directory.join(format!("{}.yaml", config.len()));
     std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coatcheck"));
-    command.arg("serve").arg("-c").arg(&file).env_remove("RUST_LOG");
+    let words: Vec<&str> = plan.wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_coatcheck")]).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg("serve").arg("-c").arg(&file).env_remove("RUST_LOG");
     command.env("COATCHECK_KEY", URL_SAFE_NO_PAD.encode(KEY)).env("COATCHECK_SECRET", "bench-secret");
     let began = Instant::now();
     let server = Server::start_with(command, &["grpc", "admin"]);
