@@ -51,3 +51,13 @@ fn a_denial_keeps_its_status_body_and_repeated_headers() {
     let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!("not denied") };
     assert_eq!((denied.status.unwrap().code, denied.body.as_str(), denied.headers.len()), (302, "text", 2));
 }
+
+#[test]
+fn what_is_not_taken_on_is_denied_with_503_and_told_when_to_come_back() {
+    let response = response(crate::core::answer::busy());
+    assert_eq!(code(&response), Some(UNAVAILABLE));
+    let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!("not denied") };
+    assert_eq!(denied.status.unwrap().code, 503);
+    let header = |option: &HeaderValueOption| option.header.as_ref().unwrap().key.clone();
+    assert!(denied.headers.iter().any(|option| header(option) == "retry-after"));
+}
