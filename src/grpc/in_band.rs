@@ -25,7 +25,7 @@ use crate::core::in_band::HandedOver;
 use crate::core::request::Request;
 use crate::core::verdict::{Denial, Reason, Verdict};
 
-/// More logins at once than this are answered 503: a slow provider must not take the places of checks.
+/// More logins at once than this are answered 503: a slow provider must not take all the places of checks.
 const MAX_AT_ONCE: usize = 1_000;
 
 /// No page of ours comes near it.
