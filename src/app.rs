@@ -1,20 +1,27 @@
 //! The one place where parts meet. `bind` fails the start, `run` owns every task.
 
 mod checks;
+mod connections;
 mod door;
 mod generation;
 mod greeting;
 mod listen;
 mod process;
+mod reload;
+mod restart;
 mod servers;
 mod stage;
 mod stop;
+mod watcher;
 mod worker;
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,11 +30,12 @@ use tokio_util::task::TaskTracker;
 use self::door::Door;
 use self::generation::Generation;
 use self::process::Process;
+use self::reload::Reloader;
 use self::stage::Stage;
 use self::stop::{Signals, Stop};
 use crate::admin::probe;
 use crate::admin::readiness::Readiness;
-use crate::config::{Config, Environment, ShutdownConfig, Warnings};
+use crate::config::{Config, Origin, ShutdownConfig, Warnings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::Tracing;
 use crate::telemetry::metrics::Metrics;
@@ -36,9 +44,10 @@ use crate::{admin, http};
 /// How often histograms are kept from growing between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Serves until the process is told to stop (SIGTERM, SIGINT).
-pub fn serve(config: Config, warnings: &Warnings, environment: &dyn Environment) -> anyhow::Result<()> {
-    let telemetry = Telemetry::start(&config.telemetry, &|name| environment.var(name))?;
+/// Serves until the process is told to stop (SIGTERM, SIGINT). `origin`, where `config` came from, is read again when it
+/// changes and at SIGHUP.
+pub fn serve(config: Config, warnings: &Warnings, origin: Origin) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&config.telemetry, &|name| origin.environment.var(name))?;
     for warning in warnings.iter() {
         tracing::warn!("{warning}");
     }
@@ -47,7 +56,9 @@ pub fn serve(config: Config, warnings: &Warnings, environment: &dyn Environment)
     let tracing = telemetry.tracing();
     let outcome = runtime.block_on(async move {
         let signals = Signals::catch()?;
-        App::bind(config, &tracing).await?.run(signals).await
+        // Without a handler it would end the process.
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
+        App::bind(config, origin, &tracing).await?.run(signals, hangup).await
     });
     if let Err(error) = &outcome {
         tracing::error!(error = format!("{error:#}"), "stopped");
@@ -63,7 +74,7 @@ pub struct App {
     doors: Doors,
     stage: Arc<Stage>,
     readiness: Readiness,
-    shutdown: ShutdownConfig,
+    origin: Origin,
 }
 
 struct Doors {
@@ -74,24 +85,24 @@ struct Doors {
 
 impl App {
     /// Opens the store's file, builds all parts, binds all addresses. Peers need not be reachable.
-    pub async fn bind(config: Config, tracing: &Tracing) -> anyhow::Result<Self> {
-        let (listen, shutdown, places) = (config.listen.clone(), config.shutdown.clone(), config.limits.connections);
+    pub async fn bind(config: Config, origin: Origin, tracing: &Tracing) -> anyhow::Result<Self> {
+        let (listen, places) = (config.listen.clone(), config.limits.connections);
         let process = Process::open(&config.store, tracing)?;
-        let first = Generation::build(config, &process)?;
+        let first = Generation::build(config, &process, None)?;
         let readiness = Readiness::new(probe::parts(&first.providers), process.metrics.ready());
-        let stage = Arc::new(Stage::new(process, first));
+        let stage = Arc::new(Stage::new(process, first, threads()));
         let doors = Doors {
             grpc: Door::open("grpc", &listen.grpc, places).await?,
             http: Door::open("http", &listen.http, places).await?,
             admin: Door::open("admin", &listen.admin, places).await?,
         };
-        Ok(Self { doors, stage, readiness, shutdown })
+        Ok(Self { doors, stage, readiness, origin })
     }
 
     /// Serves until told to stop, then drains: not ready, wait, no new work, finish what is under way. Told again, it
-    /// ends at once. The end of any task ends the process.
-    pub async fn run(self, mut signals: Signals) -> anyhow::Result<()> {
-        let Self { doors, stage, readiness, shutdown } = self;
+    /// ends at once. At `hangup` it reloads. The end of any task ends the process.
+    pub async fn run(self, mut signals: Signals, hangup: Signal) -> anyhow::Result<()> {
+        let Self { doors, stage, readiness, origin } = self;
         let process = &stage.process;
         let stop = Stop::default();
         let mut tasks = JoinSet::new();
@@ -102,8 +113,11 @@ impl App {
         let admin_stop = CancellationToken::new();
         tasks.spawn(servers::http(doors.admin, admin, admin_stop.clone()));
         let mut helpers = JoinSet::new();
-        helpers.spawn(probe::watch(readiness.clone(), process.store.clone(), stage.current().providers.clone()));
+        let (tell_providers, providers) = watch::channel(stage.current().providers.clone());
+        helpers.spawn(probe::watch(readiness.clone(), process.store.clone(), providers));
         helpers.spawn(upkeep(process.metrics.clone()));
+        let reloader = Reloader::new(Arc::clone(&stage), readiness.clone(), origin, tell_providers);
+        helpers.spawn(async move { match reloader.run(hangup).await {} });
         let why = tokio::select! {
             why = signals.next() => why,
             Some(ended) = tasks.join_next() => {
@@ -112,6 +126,7 @@ impl App {
             }
             Some(_) = helpers.join_next() => anyhow::bail!("a helper task ended by itself"),
         };
+        let shutdown = stage.current().config.shutdown.clone();
         tokio::select! {
             () = drain(why, (&readiness, &process.tracker), &shutdown, &stop, &mut tasks) => {}
             why = signals.next() => tracing::warn!(why, "told to stop once more: what was under way is given up"),
@@ -149,6 +164,12 @@ async fn drain(
     if drained.await.is_err() {
         tracing::warn!(left = tracker.len(), "the shutdown limit ended connections or refreshes that were under way");
     }
+}
+
+/// Threads that check: one per core.
+fn threads() -> u32 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(1)
 }
 
 async fn upkeep(metrics: Metrics) {

@@ -8,9 +8,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use coatcheck::config::{self, Config, Environment, ProcessEnvironment, Warnings};
+use coatcheck::config::{self, Config, Environment, Origin, ProcessEnvironment, Warnings};
 
 const INTRO: &str = "\
 coatcheck keeps OAuth tokens out of the browser. Envoy asks it about every request (ext_authz); it turns the session
@@ -51,6 +52,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run until SIGTERM or SIGINT
+    ///
+    /// The configuration and the files it names are read again when they change, and on SIGHUP. A new state with a
+    /// mistake is refused and told in the log; the old one keeps running.
     Serve(ConfigFile),
     /// Read the configuration and its secrets, print every mistake, or what serve would do
     ///
@@ -84,7 +88,7 @@ struct ConfigFile {
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let environment = ProcessEnvironment;
     match arguments.command {
-        Command::Serve(file) => serve(&file, &environment),
+        Command::Serve(file) => serve(&file),
         Command::Check(file) => check(&file, &environment),
         Command::Render(what) => render::run(&what, &environment),
         Command::Schema => print(&format_args!("{:#}", config::schema())),
@@ -92,9 +96,11 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn serve(file: &ConfigFile, environment: &dyn Environment) -> ExitCode {
-    let Some((config, warnings)) = load(file, environment) else { return ExitCode::FAILURE };
-    match coatcheck::app::serve(config, &warnings, environment) {
+fn serve(file: &ConfigFile) -> ExitCode {
+    let environment = ProcessEnvironment;
+    let Some((config, warnings)) = load(file, &environment) else { return ExitCode::FAILURE };
+    let origin = Origin { path: file.path(&environment), environment: Arc::new(environment) };
+    match coatcheck::app::serve(config, &warnings, origin) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format_args!("coatcheck: {error:#}"));

@@ -7,6 +7,7 @@ mod build;
 mod keys;
 mod raw;
 mod report;
+mod same;
 mod schema;
 mod shape;
 mod source;
@@ -26,7 +27,7 @@ pub use build::load;
 pub use keys::{KeyFileError, embedded_key, generate as generate_key, key_path};
 pub use report::{ConfigErrors, Finding, Warnings};
 pub use schema::schema;
-pub use source::{Environment, ProcessEnvironment};
+pub use source::{Digest, Environment, Origin, ProcessEnvironment, Sources};
 
 /// Everything `serve` needs.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How to stop.
     pub shutdown: ShutdownConfig,
-    /// Every file this was read from, the configuration itself included: what to watch for a reload.
-    pub files: Vec<PathBuf>,
+    /// What this was read from.
+    pub sources: Sources,
 }
 
 /// Where to listen.

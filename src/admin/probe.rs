@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 
 use super::readiness::{Part, Readiness};
 use crate::oidc::SharedProvider;
@@ -24,11 +25,17 @@ pub fn parts(providers: &[SharedProvider]) -> Vec<Part> {
     std::iter::once(Part::Store).chain(providers).collect()
 }
 
-/// Probes for ever; to be run as one task of the app.
-pub async fn watch(readiness: Readiness, store: SharedStore, providers: Vec<SharedProvider>) {
-    let providers = providers.into_iter().map(Peer::Provider);
-    let peers = std::iter::once(Peer::Store(store)).chain(providers);
-    join_all(peers.map(|peer| keep_asking(&readiness, peer))).await;
+/// Probes for ever, from each change of the providers on the new ones; to be run as one task of the app.
+pub async fn watch(readiness: Readiness, store: SharedStore, mut providers: watch::Receiver<Vec<SharedProvider>>) {
+    loop {
+        let asked = providers.borrow_and_update().iter().cloned().map(Peer::Provider).collect::<Vec<_>>();
+        let peers = std::iter::once(Peer::Store(store.clone())).chain(asked);
+        let asking = join_all(peers.map(|peer| keep_asking(&readiness, peer)));
+        tokio::select! {
+            _ = asking => {}
+            Ok(()) = providers.changed() => {}
+        }
+    }
 }
 
 enum Peer {

@@ -42,7 +42,7 @@ impl Readiness {
     pub fn new(parts: Vec<Part>, gauge: Gauge) -> Self {
         let parts = parts.into_iter().map(|part| PartStatus { part, state: PartState::NotAsked }).collect();
         gauge.set(0.0);
-        Self { status: Arc::new(watch::Sender::new(Status { draining: false, parts })), gauge }
+        Self { status: Arc::new(watch::Sender::new(Status { draining: false, parts, config: None })), gauge }
     }
 
     /// How things stand.
@@ -60,6 +60,41 @@ impl Readiness {
     /// A probe's outcome; the error says why, for operators.
     pub fn report(&self, part: &Part, outcome: &Result<(), String>) {
         self.change(|status| status.parts.iter_mut().filter(|each| each.part == *part).any(|each| each.take(outcome)));
+    }
+
+    /// From now on about these parts. What is known of a part that stays is kept. One that joins a ready replica is
+    /// asked for, but takes nothing back: the other providers' users are served as before.
+    pub fn follow(&self, parts: Vec<Part>) {
+        self.change(|status| {
+            let fresh = if status.reached() { PartState::Joined } else { PartState::NotAsked };
+            let former = std::mem::take(&mut status.parts);
+            let state = |part: &Part| former.iter().find(|each| each.part == *part).map(|each| each.state.clone());
+            status.parts = parts
+                .into_iter()
+                .map(|part| PartStatus { state: state(&part).unwrap_or_else(|| fresh.clone()), part })
+                .collect();
+            true
+        });
+    }
+
+    /// This configuration runs since `at` (RFC 3339), and it is what the files say.
+    pub fn config_runs(&self, at: String) {
+        self.change(|status| {
+            status.config = Some(ConfigStatus { loaded_at: at, error: None });
+            true
+        });
+    }
+
+    /// The files say something else than what runs; the text says why they were refused. That takes no readiness.
+    /// `None`: they say what runs again.
+    pub fn config_refused(&self, why: Option<String>) {
+        self.change(|status| {
+            status.config.as_mut().is_some_and(|config| {
+                let changed = config.error != why;
+                config.error = why;
+                changed
+            })
+        });
     }
 
     /// From now on not ready, for good: the process is about to stop.
@@ -86,13 +121,18 @@ impl Readiness {
 pub struct Status {
     draining: bool,
     parts: Vec<PartStatus>,
+    config: Option<ConfigStatus>,
 }
 
 impl Status {
     /// Whether traffic may be sent here.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.draining && self.parts.iter().all(PartStatus::reached)
+        !self.draining && self.reached()
+    }
+
+    fn reached(&self) -> bool {
+        self.parts.iter().all(PartStatus::reached)
     }
 
     /// Whether checks are worth sending here: the store was reached once. Sessions with valid tokens need no provider,
@@ -118,6 +158,7 @@ impl Status {
             ready: self.is_ready(),
             missing: draining.into_iter().chain(missing).collect(),
             degraded: degraded.collect(),
+            config: self.config.clone(),
         }
     }
 }
@@ -130,6 +171,16 @@ pub struct Report {
     missing: Vec<Trouble>,
     /// What was reached once, but does not answer now.
     degraded: Vec<Trouble>,
+    /// Which configuration runs, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<ConfigStatus>,
+}
+
+/// The running configuration, and why the files' is another.
+#[derive(Debug, Clone, Serialize)]
+struct ConfigStatus {
+    loaded_at: String,
+    error: Option<String>,
 }
 
 /// A part and what is wrong with it.
@@ -149,6 +200,8 @@ struct PartStatus {
 enum PartState {
     /// The first probe is under way.
     NotAsked,
+    /// Came with a reload after all others had been reached; the first probe is under way.
+    Joined,
     /// Never reached since the start.
     Missing(String),
     /// Answers.
@@ -160,14 +213,14 @@ enum PartState {
 impl PartStatus {
     fn reached(&self) -> bool {
         match self.state {
-            PartState::Up | PartState::Degraded(_) => true,
+            PartState::Joined | PartState::Up | PartState::Degraded(_) => true,
             PartState::NotAsked | PartState::Missing(_) => false,
         }
     }
 
     fn trouble(&self) -> Option<Trouble> {
         let why = match &self.state {
-            PartState::NotAsked => "not asked yet",
+            PartState::NotAsked | PartState::Joined => "not asked yet",
             PartState::Missing(why) | PartState::Degraded(why) => why,
             PartState::Up => return None,
         };
@@ -182,17 +235,27 @@ impl PartStatus {
             Err(why) => PartState::Missing(why.clone()),
         };
         match (&self.state, &next) {
-            (PartState::NotAsked, PartState::Missing(why)) => {
+            (PartState::NotAsked, PartState::Missing(why)) | (PartState::Joined, PartState::Degraded(why)) => {
                 tracing::warn!(part = %self.part, why, "not reached yet; asking again until it answers");
             }
             (PartState::Up, PartState::Degraded(why)) => {
                 tracing::warn!(part = %self.part, why, "does not answer any more");
             }
-            (PartState::NotAsked | PartState::Missing(_) | PartState::Degraded(_), PartState::Up) => {
+            (
+                PartState::NotAsked | PartState::Joined | PartState::Missing(_) | PartState::Degraded(_),
+                PartState::Up,
+            ) => {
                 tracing::info!(part = %self.part, "reached");
             }
             // Told already: the text of an error may vary from probe to probe.
-            (PartState::NotAsked | PartState::Missing(_) | PartState::Up | PartState::Degraded(_), _) => {}
+            (
+                PartState::NotAsked
+                | PartState::Joined
+                | PartState::Missing(_)
+                | PartState::Up
+                | PartState::Degraded(_),
+                _,
+            ) => {}
         }
         let changed = self.state != next;
         self.state = next;

@@ -26,15 +26,14 @@ const MAX_WAITING: usize = 64;
 /// Serves Envoy's checks and gRPC health until told to stop.
 pub(super) async fn serve(door: Door, stage: Arc<Stage>, readiness: Readiness, stop: Stop) -> anyhow::Result<()> {
     let (reporter, health) = health_reporter();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut workers = Vec::new();
     let mut ends = JoinSet::new();
-    for number in 0..threads {
+    for number in 0..stage.threads() {
         let (connections, arrivals) = mpsc::channel(MAX_WAITING);
         let (tell, end) = oneshot::channel();
         let (stage, health, stop) = (Arc::clone(&stage), health.clone(), stop.clone());
         let work = move || {
-            let make = |load| stage.seat(threads, load);
+            let make = |load| stage.seat(load);
             // Nobody listens any more only when the process ends anyway.
             let _ = tell.send(worker::run(make, health, arrivals, &stop));
         };

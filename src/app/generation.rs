@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::check::{self, Checker};
-use crate::config::{self, Config, StoreConfig};
+use crate::config::{self, Config, ProviderConfig, StoreConfig};
 use crate::core::app::Apps;
 use crate::core::keyring::Keyring;
 use crate::http::Web;
@@ -30,12 +30,13 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// Builds all parts over the process's store. Nothing is sent to anybody, and nothing changes for requests.
-    pub(super) fn build(config: Config, process: &Process) -> anyhow::Result<Self> {
+    /// Builds all parts over the process's store. Nothing is sent to anybody, and nothing changes for requests. A
+    /// provider that `former` has with the same settings keeps its client, and what that knows of it.
+    pub(super) fn build(config: Config, process: &Process, former: Option<&Self>) -> anyhow::Result<Self> {
         let (clock, metrics, tracker) = (&process.clock, &process.metrics, &process.tracker);
-        let vault = Vault::new(Arc::clone(&process.store), keyring(&config)?, Arc::clone(clock), metrics.clone());
-        let vault = Arc::new(vault);
-        let providers = connect(&config, process)?;
+        let keyring = keyring(&config, former)?;
+        let vault = Arc::new(Vault::new(Arc::clone(&process.store), keyring, Arc::clone(clock), metrics.clone()));
+        let providers = connect(&config, process, former)?;
         let by_name = Providers::new(providers.clone());
         let refresher = Refresher::new(refresh::Parts {
             vault: Arc::clone(&vault),
@@ -62,6 +63,18 @@ impl Generation {
         Ok(Self { config, providers, web: Arc::new(web), apps, vault, refresher })
     }
 
+    /// The names of providers that `former` has not, or has with other settings.
+    pub(super) fn changed_providers(&self, former: &Self) -> Vec<String> {
+        let changed = self.config.providers.iter().filter(|config| former.provider(config).is_none());
+        changed.map(|config| config.name.clone()).collect()
+    }
+
+    /// The client of a provider with exactly these settings.
+    fn provider(&self, config: &ProviderConfig) -> Option<&SharedProvider> {
+        let (_, provider) = self.config.providers.iter().zip(&self.providers).find(|(known, _)| *known == config)?;
+        Some(provider)
+    }
+
     /// The checker of one thread, which reads sessions through `store`. All writing stays with the process's one store.
     pub(super) fn checker(&self, process: &Process, store: &SharedStore) -> Arc<Checker> {
         Arc::new(Checker::new(check::Parts {
@@ -77,16 +90,23 @@ impl Generation {
     }
 }
 
-fn keyring(config: &Config) -> anyhow::Result<Keyring> {
+/// Where none is configured, the embedded store's own; once it was read it stays, whatever becomes of its file.
+fn keyring(config: &Config, former: Option<&Generation>) -> anyhow::Result<Keyring> {
     match (&config.keys, &config.store) {
         (Some(keyring), _) => Ok(keyring.clone()),
-        (None, StoreConfig::Embedded { path }) => Ok(config::embedded_key(path)?),
+        (None, StoreConfig::Embedded { path }) => match former.filter(|former| former.config.keys.is_none()) {
+            Some(former) => Ok(former.vault.keyring().clone()),
+            None => Ok(config::embedded_key(path)?),
+        },
         (None, StoreConfig::Redis(_)) => anyhow::bail!("keys: a shared store needs at least one server key"),
     }
 }
 
-fn connect(config: &Config, process: &Process) -> anyhow::Result<Vec<SharedProvider>> {
+fn connect(config: &Config, process: &Process, former: Option<&Generation>) -> anyhow::Result<Vec<SharedProvider>> {
     let connect = |provider| {
+        if let Some(kept) = former.and_then(|former| former.provider(provider)) {
+            return Ok(Arc::clone(kept));
+        }
         let client = OidcClient::new(provider, Arc::clone(&process.clock), process.metrics.clone())?;
         Ok(Arc::new(client) as SharedProvider)
     };

@@ -7,8 +7,9 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connections::{Own, Share};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{RedisConfig, StoreConfig};
+use crate::config::StoreConfig;
 use crate::refresh;
 use crate::store::SharedStore;
 use crate::store::embedded::Embedded;
@@ -16,9 +17,6 @@ use crate::store::observed::ObservedStore;
 use crate::store::redis::Redis;
 use crate::telemetry::context::Tracing;
 use crate::telemetry::metrics::Metrics;
-
-/// Connections for what is no check: logins, refreshes, uses.
-const OTHER_CONNECTIONS: u32 = 2;
 
 /// What lives as long as the process.
 pub(super) struct Process {
@@ -38,7 +36,7 @@ pub(super) struct Process {
 /// The store underneath, as far as it has to be closed.
 enum Adapter {
     Embedded(Arc<Embedded>),
-    Redis(CancellationToken),
+    Redis(Own, CancellationToken),
 }
 
 impl Process {
@@ -59,10 +57,23 @@ impl Process {
         })
     }
 
+    /// A store that is measured with the others.
+    pub(super) fn observed(&self, store: SharedStore) -> SharedStore {
+        Arc::new(ObservedStore::new(store, &self.metrics, self.tracing.clone()))
+    }
+
+    /// The Redis underneath, where there is one.
+    pub(super) const fn redis(&self) -> Option<&Own> {
+        match &self.adapter {
+            Adapter::Redis(own, _) => Some(own),
+            Adapter::Embedded(_) => None,
+        }
+    }
+
     /// Closes the store, after everything that uses it has ended or was given up.
     pub(super) async fn close(&self) {
         match &self.adapter {
-            Adapter::Redis(stop) => stop.cancel(),
+            Adapter::Redis(_, stop) => stop.cancel(),
             // Waits for the writer's last commit: not on a thread of the runtime.
             Adapter::Embedded(embedded) => {
                 let embedded = Arc::clone(embedded);
@@ -85,9 +96,11 @@ fn open_store(config: &StoreConfig, clock: &SharedClock) -> anyhow::Result<(Shar
         StoreConfig::Redis(redis) => {
             let stop = CancellationToken::new();
             // Its background tasks end with `stop`, after the flights that still need the store.
-            let redis = RedisConfig { connections: OTHER_CONNECTIONS, ..redis.clone() };
-            let store = Redis::new(&redis, &TaskTracker::new(), &stop).context("store: Redis cannot be set up")?;
-            Ok((Arc::new(store), Adapter::Redis(stop)))
+            let share = Share::Other;
+            let store = Redis::new(&share.of(redis), &TaskTracker::new(), &stop);
+            let redis = Arc::new(store.context("store: Redis cannot be set up")?);
+            let store = Arc::clone(&redis) as SharedStore;
+            Ok((store, Adapter::Redis(Own { redis, runtime: Handle::current(), share }, stop)))
         }
     }
 }

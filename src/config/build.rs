@@ -13,7 +13,7 @@ use std::path::Path;
 use super::raw::{Limits, Listen as RawListen, LogFormat as RawLogFormat, Root, Shutdown, Span, Telemetry};
 use super::report::{ConfigErrors, Report, Scope, Warnings};
 use super::shape::Shape;
-use super::source::{self, Environment, Files};
+use super::source::{Environment, Files};
 use super::{Address, Config, LimitsConfig, Listen, LogFormat, ShutdownConfig, TelemetryConfig, tree, value};
 
 /// A mistake was reported already; who gets this only has to go without the value.
@@ -22,30 +22,30 @@ struct Reported;
 
 /// Reads a configuration file with the secrets it names. Every mistake is in the error, not just the first.
 pub fn load(path: &Path, environment: &dyn Environment) -> Result<(Config, Warnings), ConfigErrors> {
-    let report = Report::new(path);
-    let config = read(path, environment, &report);
-    report.finish(config)
+    let (report, files) = (Report::new(path), Files::of(path));
+    let config = read(&files, environment, &report);
+    report.finish(config, files.sources())
 }
 
-fn read(path: &Path, environment: &dyn Environment, report: &Report) -> Option<Config> {
+fn read(files: &Files, environment: &dyn Environment, report: &Report) -> Option<Config> {
     let unreadable = |error| report.mistake(None, format!("cannot be read: {error}"));
-    let text = source::read(path).map_err(unreadable).ok()?;
+    let text = files.config().map_err(unreadable).ok()?;
     let tree = tree::parse(&text).map_err(|(line, message)| report.mistake(line, message)).ok()?;
     let schema = super::schema();
     let json = Shape { schema: &schema, environment }.root(&tree, &report.root())?;
     // The error would repeat values of the file: only that there is one matters.
     let raw: Root = serde_json::from_value(json).ok()?;
-    config(raw, &report.root(), Files::beside(path))
+    config(raw, &report.root(), files)
 }
 
-fn config(raw: Root, at: &Scope<'_>, files: Files) -> Option<Config> {
+fn config(raw: Root, at: &Scope<'_>, files: &Files) -> Option<Config> {
     let needs_keys = matches!(raw.store.kind, Some(super::raw::store::StoreKind::Redis));
     let listen = listen(&raw.listen, &at.key("listen"));
-    let store = store::store(raw.store, &at.key("store"), &files);
-    let keys = store::keys(raw.keys, &at.key("keys"), &files, needs_keys);
+    let store = store::store(raw.store, &at.key("store"), files);
+    let keys = store::keys(raw.keys, &at.key("keys"), files, needs_keys);
     let raw_providers = raw.providers.unwrap_or_default();
     let apps = app::apps(raw.apps.unwrap_or_default(), &raw_providers, at);
-    let providers = provider::providers(raw_providers, &at.key("providers"), &files);
+    let providers = provider::providers(raw_providers, &at.key("providers"), files);
     let telemetry = telemetry(raw.telemetry, &at.key("telemetry"));
     let limits = limits(&raw.limits, &at.key("limits"));
     let shutdown = shutdown(&raw.shutdown, &at.key("shutdown"));
@@ -58,7 +58,7 @@ fn config(raw: Root, at: &Scope<'_>, files: Files) -> Option<Config> {
         telemetry: telemetry?,
         limits: limits?,
         shutdown: shutdown?,
-        files: files.into_read(),
+        sources: files.sources(),
     })
 }
 

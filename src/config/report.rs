@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::source::Sources;
+
 /// One thing that is wrong, or doubtful, in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -37,18 +39,27 @@ impl fmt::Display for Finding {
 
 /// Every mistake of a configuration; never empty. Displays one a line, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<Finding>);
+pub struct ConfigErrors {
+    mistakes: Vec<Finding>,
+    sources: Sources,
+}
 
 impl ConfigErrors {
     /// The mistakes in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
-        self.0.iter()
+        self.mistakes.iter()
+    }
+
+    /// What was read, as far as it went.
+    #[must_use]
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
     }
 }
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        lines(&self.0, f)
+        lines(&self.mistakes, f)
     }
 }
 
@@ -125,7 +136,7 @@ impl Report {
     }
 
     /// The result with its warnings, or every mistake.
-    pub(super) fn finish<T>(self, result: Option<T>) -> Result<(T, Warnings), ConfigErrors> {
+    pub(super) fn finish<T>(self, result: Option<T>, sources: Sources) -> Result<(T, Warnings), ConfigErrors> {
         // The backstop: no result and no mistake would be a bug of ours; it must not pass in silence.
         if result.is_none() && self.mistakes.borrow().is_empty() {
             self.mistake(
@@ -136,7 +147,7 @@ impl Report {
         let mistakes = sorted(self.mistakes.into_inner());
         match result {
             Some(result) if mistakes.is_empty() => Ok((result, Warnings(sorted(self.warnings.into_inner())))),
-            Some(_) | None => Err(ConfigErrors(mistakes)),
+            Some(_) | None => Err(ConfigErrors { mistakes, sources }),
         }
     }
 }

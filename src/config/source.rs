@@ -2,10 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
@@ -35,17 +39,52 @@ impl<S: std::hash::BuildHasher> Environment for HashMap<String, String, S> {
     }
 }
 
-/// Reads the files that a configuration names, and remembers which.
+/// Where a process reads its configuration, at its start and whenever that changes.
+#[derive(Clone)]
+pub struct Origin {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// What `${NAME}` stands for.
+    pub environment: Arc<dyn Environment + Send + Sync>,
+}
+
+/// What a configuration was made of: every file that was asked for, found or not, and what stood in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    /// The configuration file and every file it names: what to watch for a reload.
+    pub files: Vec<PathBuf>,
+    /// Tells whether two readings read the same.
+    pub digest: Digest,
+}
+
+/// A hash over files and their contents, secrets among them: compared, never shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+/// Shows nothing.
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(..)")
+    }
+}
+
+/// Reads the configuration file and the files that it names, and remembers which.
 pub(super) struct Files {
+    config: PathBuf,
     directory: PathBuf,
-    read: RefCell<Vec<PathBuf>>,
+    read: RefCell<Vec<(PathBuf, Digest)>>,
 }
 
 impl Files {
     /// Relative names start at the directory of the configuration file.
-    pub(super) fn beside(config: &Path) -> Self {
+    pub(super) fn of(config: &Path) -> Self {
         let directory = config.parent().map(Path::to_owned).unwrap_or_default();
-        Self { directory, read: RefCell::new(vec![config.to_owned()]) }
+        Self { config: config.to_owned(), directory, read: RefCell::default() }
+    }
+
+    /// The configuration file itself.
+    pub(super) fn config(&self) -> io::Result<String> {
+        self.remember(self.config.clone(), read(&self.config))
     }
 
     /// A path of the configuration, made independent of where the process runs.
@@ -53,12 +92,18 @@ impl Files {
         self.directory.join(path)
     }
 
-    /// Every file that was asked for, found or not.
-    pub(super) fn into_read(self) -> Vec<PathBuf> {
-        let mut files = self.read.into_inner();
-        files.sort();
+    /// What was asked for so far.
+    pub(super) fn sources(&self) -> Sources {
+        let mut read = self.read.borrow().clone();
+        read.sort_by(|(one, _), (other, _)| one.cmp(other));
+        read.dedup();
+        let mut digest = Context::new(&SHA256);
+        for (_, content) in &read {
+            digest.update(&content.0);
+        }
+        let mut files: Vec<PathBuf> = read.into_iter().map(|(file, _)| file).collect();
         files.dedup();
-        files
+        Sources { files, digest: Digest::of(digest) }
     }
 
     /// A secret, without the line end after it.
@@ -92,10 +137,32 @@ impl Files {
         }
     }
 
+    /// Remembers a file with what it says, or why it says nothing.
+    fn remember(&self, name: PathBuf, content: io::Result<String>) -> io::Result<String> {
+        let mut digest = Context::new(&SHA256);
+        digest.update(name.as_os_str().as_bytes());
+        match &content {
+            Ok(text) => {
+                digest.update(b"\0");
+                digest.update(text.as_bytes());
+            }
+            Err(error) => digest.update(error.to_string().as_bytes()),
+        }
+        self.read.borrow_mut().push((name, Digest::of(digest)));
+        content
+    }
+
     fn text(&self, path: &str) -> Result<String, String> {
         let name = self.resolve(path);
-        self.read.borrow_mut().push(name.clone());
-        read(&name).map_err(|error| format!("{} cannot be read: {error}", name.display()))
+        self.remember(name.clone(), read(&name)).map_err(|error| format!("{} cannot be read: {error}", name.display()))
+    }
+}
+
+impl Digest {
+    fn of(context: Context) -> Self {
+        let mut digest = [0_u8; 32];
+        digest.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Self(digest)
     }
 }
 

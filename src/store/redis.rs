@@ -15,9 +15,12 @@ mod manager;
 mod outage;
 mod scripts;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation, cmd};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,45 +48,94 @@ const MAX_TTL_MS: u64 = 100 * 365 * 24 * 3600 * 1000;
 
 /// Sessions in a shared Redis or Valkey.
 pub struct Redis {
+    /// Replaced as a whole when the settings change. What is under way ends where it began.
+    lanes: ArcSwap<Lanes>,
+    keys: Keys,
+    scripts: Scripts,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The connections of one set of settings.
+pub struct Lanes {
     /// Loads, claims, leases.
     main: Lane,
     /// Scripts and long commands.
     side: Lane,
-    keys: Keys,
-    scripts: Scripts,
 }
 
 impl Redis {
     /// Begins to connect in the background; fails only for settings that can never work. The heartbeats of
     /// its connections run on `tasks` until `stop`. To be called within the runtime.
     pub fn new(config: &RedisConfig, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Self, SetupError> {
+        let lanes = Lanes::new(config, tasks, stop)?;
         Ok(Self {
-            main: Lane::new(config, config.connections, tasks.clone(), stop.clone())?,
-            side: Lane::new(config, SIDE_CONNECTIONS, tasks.clone(), stop.clone())?,
+            lanes: ArcSwap::from_pointee(lanes),
             keys: Keys::new(config.prefix.clone()),
             scripts: Scripts::new(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
         })
+    }
+
+    /// Connects with other settings, and returns when the server answers there. Nothing uses these connections before
+    /// [`Self::adopt`]; the prefix of keys stays. To be called within the runtime that the store was made in.
+    pub async fn connect(&self, config: &RedisConfig) -> Result<Lanes, ConnectError> {
+        let lanes = Lanes::new(config, &self.tasks, &self.stop)?;
+        let ping = &cmd("PING");
+        for lane in [&lanes.main, &lanes.side] {
+            let () = lane.run(Again::Once, |mut link| async move { ping.query_async(&mut link).await }).await?;
+        }
+        Ok(lanes)
+    }
+
+    /// From now on commands take these connections. The old ones close when the last command on them has its answer.
+    pub fn adopt(&self, lanes: Lanes) {
+        self.lanes.store(Arc::new(lanes));
+    }
+
+    /// Runs `call` on one of the lanes. A connection that breaks just when the settings change says nothing about the
+    /// new ones: what may run twice is sent again there.
+    async fn run<T, Call, Answer>(&self, lane: Pick, again: Again, call: Call) -> Result<T, StoreError>
+    where
+        Call: Fn(MultiplexedConnection) -> Answer + Send + Sync,
+        Answer: Future<Output = RedisResult<T>> + Send,
+        T: Send,
+    {
+        let lanes = self.lanes.load_full();
+        let answer = lane(&lanes).run(again, &call).await;
+        if answer.is_err() && again == Again::Once {
+            let newer = self.lanes.load_full();
+            if !Arc::ptr_eq(&lanes, &newer) {
+                return lane(&newer).run(again, &call).await;
+            }
+        }
+        answer
+    }
+
+    async fn query<T: FromRedisValue + Send>(&self, lane: Pick, again: Again, command: &Cmd) -> Result<T, StoreError> {
+        self.run(lane, again, |mut connection| async move { command.query_async(&mut connection).await }).await
     }
 
     async fn script<T>(&self, again: Again, call: &ScriptInvocation<'_>) -> Result<T, StoreError>
     where
         T: FromRedisValue + Send,
     {
-        self.side.run(again, |mut connection| async move { call.invoke_async(&mut connection).await }).await
+        self.run(Lanes::side, again, |mut connection| async move { call.invoke_async(&mut connection).await }).await
     }
 
     async fn pipeline<T>(&self, again: Again, pipeline: &Pipeline) -> Result<T, StoreError>
     where
         T: FromRedisValue + Send,
     {
-        self.side.run(again, |mut connection| async move { pipeline.query_async(&mut connection).await }).await
+        self.run(Lanes::side, again, |mut connection| async move { pipeline.query_async(&mut connection).await }).await
     }
 
     /// `SET key value NX PX ttl`: whether this call set it.
     async fn set_once(&self, key: String, value: &[u8], ttl: Duration) -> Result<bool, StoreError> {
         let mut command = cmd("SET");
         command.arg(key).arg(value).arg("NX").arg("PX").arg(millis(ttl));
-        let set: Option<String> = query(&self.main, Again::Never, &command).await?;
+        let set: Option<String> = self.query(Lanes::main, Again::Never, &command).await?;
         Ok(set.is_some())
     }
 }
@@ -93,7 +145,7 @@ impl SessionStore for Redis {
     async fn load(&self, id: SessionId) -> Result<Option<Stored>, StoreError> {
         let mut command = cmd("GET");
         command.arg(self.keys.session(id));
-        let record: Option<Vec<u8>> = query(&self.main, Again::Once, &command).await?;
+        let record: Option<Vec<u8>> = self.query(Lanes::main, Again::Once, &command).await?;
         Ok(record.map(opened))
     }
 
@@ -110,7 +162,7 @@ impl SessionStore for Redis {
         let mut command = cmd("SET");
         command.arg(self.keys.session(new.id)).arg(record).arg("PX").arg(millis(new.ttl));
         // Nobody else knows the id yet: writing it twice is writing it once.
-        query(&self.side, Again::Once, &command).await
+        self.query(Lanes::side, Again::Once, &command).await
     }
 
     async fn replace(&self, swap: Swap) -> Result<Replaced, StoreError> {
@@ -166,7 +218,7 @@ impl SessionStore for Redis {
     async fn tombstone(&self, key: IndexKey) -> Result<Option<Timestamp>, StoreError> {
         let mut command = cmd("GET");
         command.arg(self.keys.tombstone(key));
-        let at: Option<u64> = query(&self.main, Again::Once, &command).await?;
+        let at: Option<u64> = self.query(Lanes::main, Again::Once, &command).await?;
         Ok(at.map(Timestamp::from_millis))
     }
 
@@ -177,7 +229,7 @@ impl SessionStore for Redis {
     async fn hold_once(&self, key: OnceKey, ttl: Duration) -> Result<(), StoreError> {
         let mut command = cmd("SET");
         command.arg(self.keys.once(key)).arg(b"1").arg("PX").arg(millis(ttl));
-        query(&self.main, Again::Once, &command).await
+        self.query(Lanes::main, Again::Once, &command).await
     }
 
     async fn acquire_lease(&self, id: SessionId, owner: LeaseOwner, ttl: Duration) -> Result<bool, StoreError> {
@@ -198,7 +250,7 @@ impl SessionStore for Redis {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        query(&self.main, Again::Once, &cmd("PING")).await
+        self.query(Lanes::main, Again::Once, &cmd("PING")).await
     }
 
     fn kind(&self) -> &'static str {
@@ -206,12 +258,35 @@ impl SessionStore for Redis {
     }
 }
 
-async fn query<T: FromRedisValue + Send>(lane: &Lane, again: Again, command: &Cmd) -> Result<T, StoreError> {
-    lane.run(again, |mut connection| async move {
-        let answer: RedisResult<T> = command.query_async(&mut connection).await;
-        answer
-    })
-    .await
+impl Lanes {
+    fn new(config: &RedisConfig, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Self, SetupError> {
+        Ok(Self {
+            main: Lane::new(config, config.connections, tasks.clone(), stop.clone())?,
+            side: Lane::new(config, SIDE_CONNECTIONS, tasks.clone(), stop.clone())?,
+        })
+    }
+
+    const fn main(&self) -> &Lane {
+        &self.main
+    }
+
+    const fn side(&self) -> &Lane {
+        &self.side
+    }
+}
+
+/// Chooses a lane.
+type Pick = fn(&Lanes) -> &Lane;
+
+/// Why other settings cannot be used now.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// They can never work.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The server was asked, and did not answer or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A record that is too short for its head cannot have been written by us: it is handed on empty, so that the vault

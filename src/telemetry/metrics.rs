@@ -24,9 +24,12 @@ const TICKETS_REFUSED: &str = "coatcheck_tickets_refused_total";
 const RECORDS_UNREADABLE: &str = "coatcheck_records_unreadable_total";
 const BIND_MISMATCHES: &str = "coatcheck_bind_mismatches_total";
 const READY: &str = "coatcheck_ready";
+const CONFIG_RELOADS: &str = "coatcheck_config_reloads_total";
+const CONFIG_SUCCESSFUL: &str = "coatcheck_config_last_reload_successful";
+const CONFIG_SUCCESS_TIME: &str = "coatcheck_config_last_reload_success_timestamp_seconds";
 
 /// Each metric: name, kind, unit, help. Documented in `docs/observability.md`.
-const DESCRIPTIONS: [(&str, Kind, &str); 13] = [
+const DESCRIPTIONS: [(&str, Kind, &str); 16] = [
     (DECISIONS, Kind::Counter, "Checks by decision (forward, login, deny, retry_later) and reason"),
     (CHECK_SECONDS, Kind::Seconds, "Time from a check's arrival to its answer"),
     (REFRESHES, Kind::Counter, "Token refreshes by provider and outcome"),
@@ -40,6 +43,9 @@ const DESCRIPTIONS: [(&str, Kind, &str); 13] = [
     (RECORDS_UNREADABLE, Kind::Counter, "Store records that could not be opened"),
     (BIND_MISMATCHES, Kind::Counter, "Sessions served to another browser than they are bound to"),
     (READY, Kind::Gauge, "1 when ready, else 0"),
+    (CONFIG_RELOADS, Kind::Counter, "Reloads of the configuration by outcome (applied, refused, unchanged)"),
+    (CONFIG_SUCCESSFUL, Kind::Gauge, "1 when what the files say is what runs, 0 when it was refused"),
+    (CONFIG_SUCCESS_TIME, Kind::Gauge, "When the running configuration was taken, in seconds since the epoch"),
 ];
 
 enum Kind {
@@ -160,11 +166,30 @@ impl Metrics {
 
     /// `coatcheck_ready`.
     pub fn ready(&self) -> Gauge {
-        self.recorder.register_gauge(&Key::from_name(READY), &metadata())
+        self.gauge(READY)
+    }
+
+    /// `coatcheck_config_reloads_total{outcome}`: `applied`, `refused`, `unchanged`.
+    pub fn config_reload(&self, outcome: &'static str) -> Counter {
+        self.counter(CONFIG_RELOADS, vec![Label::new("outcome", outcome)])
+    }
+
+    /// `coatcheck_config_last_reload_successful`.
+    pub fn config_successful(&self) -> Gauge {
+        self.gauge(CONFIG_SUCCESSFUL)
+    }
+
+    /// `coatcheck_config_last_reload_success_timestamp_seconds`.
+    pub fn config_success_time(&self) -> Gauge {
+        self.gauge(CONFIG_SUCCESS_TIME)
     }
 
     fn counter(&self, name: &'static str, labels: Vec<Label>) -> Counter {
         self.recorder.register_counter(&Key::from_parts(name, labels), &metadata())
+    }
+
+    fn gauge(&self, name: &'static str) -> Gauge {
+        self.recorder.register_gauge(&Key::from_name(name), &metadata())
     }
 
     fn histogram(&self, name: &'static str, labels: Vec<Label>) -> Histogram {

@@ -40,7 +40,7 @@ fn two_sections_are_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(provider.signing_algorithms, asymmetric);
     let mut files = [site.path("coatcheck.yaml"), site.path("client")];
     files.sort();
-    assert_eq!(config.files, files);
+    assert_eq!(config.sources.files, files);
 }
 
 #[test]

@@ -19,4 +19,5 @@ mod mistakes;
 mod robust;
 mod schema;
 mod secrets;
+mod sources;
 mod support;

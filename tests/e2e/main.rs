@@ -26,6 +26,7 @@ mod support {
     pub mod jar;
     pub mod jwt;
     pub mod mode;
+    pub mod mount;
     pub mod otlp;
     pub mod page;
     pub mod patience;
@@ -60,6 +61,8 @@ mod outage;
 mod overload;
 mod paths;
 mod refresh;
+mod reload;
+mod reload_store;
 mod rendered;
 mod shipped;
 mod takeover;

@@ -48,6 +48,8 @@ pub(crate) fn embedded() -> Ready<EmbeddedBed> {
 /// A store in a Redis server of its own.
 pub(crate) struct RedisBed {
     pub(crate) store: SharedStore,
+    /// The same store, for what the port does not know.
+    pub(crate) redis: Arc<Redis>,
     pub(crate) server: Server,
     pub(crate) prefix: String,
     pub(crate) tasks: TaskTracker,
@@ -60,8 +62,9 @@ impl RedisBed {
         let mut config = redis_config(&server);
         adjust(&mut config);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let store = Arc::new(Redis::new(&config, &tasks, &stop).unwrap());
-        Self { store, server, prefix: config.prefix, tasks, stop }
+        let redis = Arc::new(Redis::new(&config, &tasks, &stop).unwrap());
+        let store = Arc::clone(&redis) as SharedStore;
+        Self { store, redis, server, prefix: config.prefix, tasks, stop }
     }
 
     /// What holds after every test: each key is under the prefix and has an end.

@@ -244,6 +244,30 @@ async fn stores_with_different_prefixes_do_not_meet() {
 }
 
 #[tokio::test]
+async fn a_command_under_way_ends_where_it_began_and_the_next_goes_to_the_new_server() {
+    let (bed, other) = (redis().await, Server::start().await);
+    let id = an_id();
+    bed.store.create(a_session(id, b"x", &[])).await.unwrap();
+    bed.server.freeze();
+    let mut under_way = std::pin::pin!(bed.store.load(id));
+    tokio::select! {
+        biased;
+        _ = &mut under_way => panic!("a frozen server answers"),
+        () = std::future::ready(()) => {}
+    }
+    let lanes = bed.redis.connect(&redis_config(&other)).await.unwrap();
+    bed.redis.adopt(lanes);
+    assert!(bed.store.load(id).await.unwrap().is_none(), "the other server has no such session");
+    bed.server.thaw();
+    assert_eq!(under_way.await.unwrap().expect("the session").payload, b"x");
+    eventually("the old connections are closed", || async {
+        let clients: String = bed.server.ask("CLIENT LIST TYPE normal").await;
+        clients.lines().count() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn its_tasks_end_with_the_process_and_with_the_store() {
     let bed = redis().await;
     bed.store.ping().await.unwrap();
@@ -257,8 +281,8 @@ async fn its_tasks_end_with_the_process_and_with_the_store() {
     let bed = redis().await;
     bed.store.ping().await.unwrap();
     eventually("heartbeats run", || async { bed.tasks.len() == 6 }).await;
-    let RedisBed { store, server, tasks, .. } = bed;
-    drop(store);
+    let RedisBed { store, redis, server, tasks, .. } = bed;
+    drop((store, redis));
     eventually("the heartbeats of a dropped store end", || async { tasks.is_empty() }).await;
     eventually("its connections are closed", || async {
         let clients: String = server.ask("CLIENT LIST TYPE normal").await;

@@ -1,7 +1,7 @@
 //! Who may talk to Redis: passwords, ACL users, TLS with a private authority, client certificates.
 
 use coatcheck::config::TlsConfig;
-use coatcheck::store::redis::{Redis, SetupError};
+use coatcheck::store::redis::{ConnectError, Redis, SetupError};
 use coatcheck::store::{Replaced, StoreError};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -117,6 +117,7 @@ async fn tls_material_that_can_never_work_fails_the_start() {
         TlsConfig { ca: Some(b"no PEM".to_vec()), ..TlsConfig::default() },
         TlsConfig { ca: Some(Vec::new()), ..TlsConfig::default() },
         TlsConfig { key: None, ..whole.clone() },
+        TlsConfig { key: authority.client().key, ..whole.clone() },
         TlsConfig { cert: None, ..whole.clone() },
         TlsConfig { key: Some("-----BEGIN NOTHING-----".into()), ..whole.clone() },
         TlsConfig { cert: Some(b"-----BEGIN CERTIFICATE-----".to_vec()), ..whole },
@@ -127,6 +128,44 @@ async fn tls_material_that_can_never_work_fails_the_start() {
         let error = Redis::new(&config, &TaskTracker::new(), &CancellationToken::new()).err().expect("it cannot work");
         assert!(matches!(error, SetupError::Tls(_)), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn other_credentials_are_tried_before_they_are_used() {
+    let bed = RedisBed::on(Server::start_with(&["requirepass open-sesame"]).await, |config| {
+        config.password = Some("open-sesame".into());
+    });
+    bed.store.ping().await.unwrap();
+    let mut config = redis_config(&bed.server);
+    config.password = Some("closed-sesame".into());
+    let error = bed.redis.connect(&config).await.err().expect("a wrong password");
+    assert!(matches!(error, ConnectError::Store(StoreError::Refused(_))), "{error:?}");
+    assert!(!error.to_string().contains("sesame"), "{error}");
+    config.tls = Some(TlsConfig { ca: Some(b"no PEM".to_vec()), ..TlsConfig::default() });
+    let error = bed.redis.connect(&config).await.err().expect("no authority");
+    assert!(matches!(error, ConnectError::Setup(SetupError::Tls(_))), "{error:?}");
+    bed.store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_server_with_another_authority_takes_over() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let bed = RedisBed::on(first.server("no").await, |config| config.tls = Some(first.trusted()));
+    bed.store.create(a_session(an_id(), b"x", &[])).await.unwrap();
+    let server = second.server("yes").await;
+    let mut config = redis_config(&server);
+    for tls in [first.client(), second.trusted()] {
+        config.tls = Some(tls);
+        assert!(bed.redis.connect(&config).await.is_err(), "a strange authority; no certificate of ours");
+    }
+    config.tls = Some(second.client());
+    let lanes = bed.redis.connect(&config).await.unwrap();
+    bed.redis.adopt(lanes);
+    let id = an_id();
+    bed.store.create(a_session(id, b"y", &[a_user()])).await.unwrap();
+    assert_eq!(loaded(&bed.store, id).await.payload, b"y");
+    drop(bed.server);
+    assert_eq!(loaded(&bed.store, id).await.payload, b"y", "the first server is not needed any more");
 }
 
 async fn on_acl_server(rights: &str) -> RedisBed {

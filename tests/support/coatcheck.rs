@@ -27,6 +27,8 @@ pub struct Coatcheck {
     pub admin: SocketAddr,
     directory: TempDir,
     config: Value,
+    /// Where it listens, as a configuration says it: a restart takes the same ports again, for Envoy points there.
+    bound: Value,
     process: Process,
     former: Vec<Lines>,
 }
@@ -39,11 +41,9 @@ impl Coatcheck {
         std::fs::write(&path, config.to_string()).unwrap();
         let mut process = launch(&path);
         let (grpc, http, admin) = addresses(&mut process).await;
-        let mut config = config.clone();
-        // A restart takes the same ports again: Envoy keeps pointing there.
-        config["listen"] = serde_json::json!({ "grpc": grpc, "http": http, "admin": admin });
+        let bound = serde_json::json!({ "grpc": grpc, "http": http, "admin": admin });
         let admin = admin.parse().expect("the admin address");
-        Self { grpc, http, admin, directory, config, process, former: Vec::new() }
+        Self { grpc, http, admin, directory, config: config.clone(), bound, process, former: Vec::new() }
     }
 
     /// Its working directory, where relative paths of the config lead.
@@ -53,6 +53,7 @@ impl Coatcheck {
 
     /// Starts it again, on the same ports, with a changed config; a running process is killed.
     pub async fn restart(&mut self, change: impl FnOnce(&mut Value)) {
+        self.config["listen"] = self.bound.clone();
         change(&mut self.config);
         self.process.kill();
         self.start_again().await;
@@ -78,7 +79,9 @@ impl Coatcheck {
     /// Writes its config, with the addresses it listens on, into a file of that name beside it.
     pub fn write_config(&self, name: &str) -> PathBuf {
         let path = self.directory.path().join(name);
-        std::fs::write(&path, self.config.to_string()).unwrap();
+        let mut config = self.config.clone();
+        config["listen"] = self.bound.clone();
+        std::fs::write(&path, config.to_string()).unwrap();
         path
     }
 
@@ -86,6 +89,28 @@ impl Coatcheck {
     pub fn app_names(&self) -> Vec<&str> {
         let apps = self.config["apps"].as_array().map(Vec::as_slice).unwrap_or_default();
         apps.iter().filter_map(|app| app["name"].as_str()).collect()
+    }
+
+    /// Changes its configuration file while it runs.
+    pub fn rewrite(&mut self, change: impl FnOnce(&mut Value)) {
+        change(&mut self.config);
+        self.write(&self.config.to_string());
+    }
+
+    /// Writes something into its configuration file while it runs.
+    pub fn write(&self, text: &str) {
+        std::fs::write(self.path(), text).unwrap();
+    }
+
+    /// Waits until it has said `count` times that a reload ended like this.
+    pub async fn reloaded(&self, outcome: &str, count: u32) {
+        let label = format!("outcome=\"{outcome}\"");
+        eventually(&format!("a configuration is {outcome}"), || async {
+            let reloads = self.metric("coatcheck_config_reloads_total", &[&label]).await;
+            assert!(reloads <= f64::from(count), "{reloads} reloads are {outcome}, not {count}");
+            (reloads >= f64::from(count)).then_some(())
+        })
+        .await;
     }
 
     /// The process, for signals.

@@ -10,6 +10,7 @@ use coatcheck::oidc::SharedProvider;
 use coatcheck::telemetry::metrics::Metrics;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::fakes::{FakeProvider, FakeStore, Switch};
@@ -19,16 +20,18 @@ struct Admin {
     readiness: Readiness,
     store: Switch,
     provider: Switch,
+    providers: watch::Sender<Vec<SharedProvider>>,
 }
 
 /// Runs the real probes against parts that are down.
 fn start() -> Admin {
     let (store, provider) = (Switch::default(), Switch::default());
     let metrics = Metrics::new();
-    let providers: Vec<SharedProvider> = vec![Arc::new(FakeProvider(provider.clone()))];
+    let providers: Vec<SharedProvider> = vec![Arc::new(FakeProvider::named("main", provider.clone()))];
     let readiness = Readiness::new(probe::parts(&providers), metrics.ready());
-    tokio::spawn(probe::watch(readiness.clone(), Arc::new(FakeStore(store.clone())), providers));
-    Admin { router: admin::router(readiness.clone(), metrics), readiness, store, provider }
+    let (providers, followed) = watch::channel(providers);
+    tokio::spawn(probe::watch(readiness.clone(), Arc::new(FakeStore(store.clone())), followed));
+    Admin { router: admin::router(readiness.clone(), metrics), readiness, store, provider, providers }
 }
 
 impl Admin {
@@ -44,6 +47,12 @@ impl Admin {
     async fn readyz(&self) -> (StatusCode, Value) {
         let (status, body) = self.ask(Method::GET, "/readyz").await;
         (status, serde_json::from_str(&body).unwrap())
+    }
+
+    /// A reload brought these providers.
+    fn follow(&self, providers: Vec<SharedProvider>) {
+        self.readiness.follow(probe::parts(&providers));
+        self.providers.send_replace(providers);
     }
 
     /// Waits for the next change that the probes notice; time is paused, so this takes none.
@@ -81,6 +90,63 @@ async fn a_replica_says_what_is_missing_becomes_ready_by_itself_and_stays_so() {
     admin.changed().await;
     let degraded = json!([{"part": "store", "why": why}]);
     assert_eq!(admin.readyz().await, (StatusCode::OK, json!({"ready": true, "missing": [], "degraded": degraded})));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_comes_with_a_reload_takes_no_readiness_and_one_that_goes_vanishes() {
+    let admin = start();
+    admin.store.turn(true);
+    admin.provider.turn(true);
+    admin.readiness.subscribe().wait_for(Status::is_ready).await.unwrap();
+
+    let fresh = Switch::default();
+    let (old, new) = (FakeProvider::named("main", admin.provider.clone()), FakeProvider::named("fresh", fresh.clone()));
+    admin.follow(vec![Arc::new(old), Arc::new(new)]);
+    let (status, body) = admin.readyz().await;
+    let waiting = |why: &str| json!([{"part": "provider:fresh", "why": why}]);
+    assert_eq!((status, &body["degraded"]), (StatusCode::OK, &waiting("not asked yet")));
+    admin.changed().await;
+    let (status, body) = admin.readyz().await;
+    assert_eq!((status, &body["degraded"][0]["part"]), (StatusCode::OK, &json!("provider:fresh")), "{body}");
+    fresh.turn(true);
+    admin.changed().await;
+    assert_eq!(admin.readyz().await, (StatusCode::OK, json!({"ready": true, "missing": [], "degraded": []})));
+
+    fresh.turn(false);
+    admin.changed().await;
+    assert_eq!(admin.readyz().await.1["degraded"][0]["part"], "provider:fresh");
+    admin.follow(vec![Arc::new(FakeProvider::named("main", admin.provider.clone()))]);
+    assert_eq!(admin.readyz().await, (StatusCode::OK, json!({"ready": true, "missing": [], "degraded": []})));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_takes_away_what_was_never_reached_makes_ready() {
+    let admin = start();
+    admin.store.turn(true);
+    admin.changed().await;
+    assert_eq!(admin.readyz().await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let other = Switch::default();
+    other.turn(true);
+    admin.follow(vec![Arc::new(FakeProvider::named("other", other))]);
+    assert_eq!(admin.readyz().await.1["missing"][0]["part"], "provider:other", "as at the start: reached first");
+    admin.readiness.subscribe().wait_for(Status::is_ready).await.unwrap();
+    assert!(admin.ask(Method::GET, "/metrics").await.1.contains("\ncoatcheck_ready 1\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_configuration_shows_and_takes_no_readiness() {
+    let admin = start();
+    admin.store.turn(true);
+    admin.provider.turn(true);
+    admin.readiness.subscribe().wait_for(Status::is_ready).await.unwrap();
+    admin.readiness.config_runs("2026-11-21T19:43:57Z".to_owned());
+    let config = |error: Value| json!({"loaded_at": "2026-11-21T19:43:57Z", "error": error});
+    assert_eq!(admin.readyz().await.1["config"], config(Value::Null));
+    admin.readiness.config_refused(Some("coatcheck.yaml:3: store.kind: …".to_owned()));
+    let (status, body) = admin.readyz().await;
+    assert_eq!((status, &body["config"]), (StatusCode::OK, &config(json!("coatcheck.yaml:3: store.kind: …"))));
+    admin.readiness.config_refused(None);
+    assert_eq!(admin.readyz().await.1["config"], config(Value::Null));
 }
 
 #[tokio::test(start_paused = true)]

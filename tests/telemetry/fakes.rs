@@ -96,7 +96,16 @@ impl SessionStore for FakeStore {
     }
 }
 
-pub(crate) struct FakeProvider(pub(crate) Switch);
+pub(crate) struct FakeProvider {
+    name: &'static str,
+    switch: Switch,
+}
+
+impl FakeProvider {
+    pub(crate) fn named(name: &'static str, switch: Switch) -> Self {
+        Self { name, switch }
+    }
+}
 
 fn refused() -> ProviderError {
     ProviderError::Unavailable("discovery: connection refused".to_owned())
@@ -105,7 +114,7 @@ fn refused() -> ProviderError {
 #[async_trait]
 impl Provider for FakeProvider {
     fn name(&self) -> &'static str {
-        "main"
+        self.name
     }
 
     fn issuer(&self) -> &'static str {
@@ -137,6 +146,6 @@ impl Provider for FakeProvider {
     }
 
     async fn ready(&self) -> Result<(), ProviderError> {
-        if self.0.is_up() { Ok(()) } else { Err(refused()) }
+        if self.switch.is_up() { Ok(()) } else { Err(refused()) }
     }
 }

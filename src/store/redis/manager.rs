@@ -9,8 +9,10 @@ use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
     ProtocolVersion, RedisConnectionInfo, RedisError, TlsCertificates,
 };
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -170,9 +172,9 @@ fn connection_info(config: &RedisConfig) -> Result<ConnectionInfo, RedisError> {
 }
 
 fn certificates(tls: &TlsConfig) -> Result<TlsCertificates, SetupError> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
+    let Some(cryptography) = CryptoProvider::get_default() else {
         return Err(SetupError::Tls("no cryptography provider is installed".to_owned()));
-    }
+    };
     if let Some(ca) = &tls.ca {
         at_least_one_certificate(ca, "ca_file")?;
     }
@@ -180,6 +182,7 @@ fn certificates(tls: &TlsConfig) -> Result<TlsCertificates, SetupError> {
         (None, None) => None,
         (Some(cert), Some(key)) => {
             at_least_one_certificate(cert, "cert_file")?;
+            belong_together(cert, key.expose_secret().as_bytes(), cryptography)?;
             Some(ClientTlsConfig { client_cert: cert.clone(), client_key: key.expose_secret().as_bytes().to_vec() })
         }
         (Some(_), None) => return Err(SetupError::Tls("a certificate needs its key".to_owned())),
@@ -193,5 +196,19 @@ fn at_least_one_certificate(pem: &[u8], what: &str) -> Result<(), SetupError> {
     match CertificateDer::pem_slice_iter(pem).next() {
         Some(Ok(_)) => Ok(()),
         Some(Err(_)) | None => Err(SetupError::Tls(format!("{what} holds no certificate in PEM"))),
+    }
+}
+
+/// Half of a rotation would show only at the first connection, and without its reason.
+fn belong_together(cert: &[u8], key: &[u8], cryptography: &CryptoProvider) -> Result<(), SetupError> {
+    let unusable = |_| SetupError::Tls("cert_file and key_file cannot be used".to_owned());
+    let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>().map_err(unusable)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(unusable)?;
+    match CertifiedKey::from_der(chain, key, cryptography) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(SetupError::Tls("the key of key_file is not the one of the certificate of cert_file".to_owned()))
+        }
+        Err(error) => Err(SetupError::Tls(error.to_string())),
     }
 }
