@@ -19,12 +19,14 @@ import image
 import instance
 import live
 import network
+import pages
 import rendered
 import selftest
-import store
 import workload
 from schemas import Schemas
 from secrets_dir import Secrets
+
+import store
 
 # What users of every source have already: the application, and its Gateway where the chart is told of one.
 SHOP = [("Service", "shop", "shop")]
@@ -47,6 +49,7 @@ def sources():
     for values in sorted((rendered.CHART / "ci").glob("*.yaml")):
         rendered.helm_lint(values)
         yield rendered.Rendered(f"k8s/helm/coatcheck with ci/{values.name}", rendered.helm(values), WITH_CHART)
+    yield from pages.shown_values(WITH_CHART)
     for component in ("service-monitor", "pod-monitor"):
         yield rendered.with_component(component)
 
@@ -88,9 +91,12 @@ def failures(schemas, binary, secrets):
         failed += report(source.name, problems(source, schemas, binary, secrets), f"{len(source.objects)} objects, sound")
     if schemas.passed_over:
         print(f"not validated without --crds: {', '.join(sorted(schemas.passed_over))}")
+    failed += report("the commands in docs/", pages.command_problems(), "name what exists")
     failed += report("Dockerfile", image.dockerfile_problems(), "pinned, and it copies what is there")
     shared = next(source for source in everything if source.name == "k8s/overlays/shared")
-    failed += report("Redis and coatcheck, started as k8s/overlays/shared says", live.problems(shared, binary, secrets), "they work together")
+    failed += report(
+        "Redis and coatcheck, started as k8s/overlays/shared says", live.problems(shared, binary, secrets), "they work together"
+    )
     return failed + selftest.run(everything, lambda source: problems(source, schemas, binary, secrets), report)
 
 

@@ -1,7 +1,6 @@
 """An Envoy beside coatcheck: its sockets, ports, paths and app are those of the coatcheck.yaml next to it."""
 
 import yaml
-
 from instance import prefix, routed
 from rendered import ROOT, label, namespace_of
 
@@ -33,7 +32,7 @@ def _of(text, one):
             yield f"a health check asks port {port}, but listen.admin is {one.port('admin')}"
     for extensions in _found("context_extensions", resources["listeners"]):
         if extensions.get("app") not in one.apps():
-            yield f'no app {extensions.get("app")} in coatcheck.yaml'
+            yield f"no app {extensions.get('app')} in coatcheck.yaml"
     prefixes = set(_found("path_separated_prefix", resources["listeners"]))
     if prefixes != {prefix(app) for app in one.apps().values() if routed(app)}:
         yield f"routes {sorted(prefixes)} to coatcheck, which is not login.prefix"

@@ -161,7 +161,11 @@ class Provider:
 
     def metadata(self):
         ends = {f"{name}_endpoint": f"{self.issuer}/{name}" for name in ("authorization", "token")}
-        lists = {"response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"]}
+        lists = {
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+        }
         return {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/jwks", **ends, **lists}
 
     def __enter__(self):

@@ -7,8 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
-
-from rendered import namespace_of
+from rendered import containers, namespace_of
 
 ANYWHERE = ("0.0.0.0", "[::]")
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -64,8 +63,7 @@ class Instance:
 def instances(rendered):
     found = []
     for owner, pod in rendered.pods():
-        spec = pod["spec"]
-        for container in spec.get("initContainers", []) + spec["containers"]:
+        for container in containers(pod):
             if image_name(container) == "coatcheck":
                 found.append(Instance(rendered, owner, pod, container))
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import instance
 import rendered
+
 import store
 
 PATIENCE = 30  # seconds
@@ -46,7 +47,7 @@ def _redis_conf(shared, folder, port, secrets):
     settings = store.settings(text)
     for key in ("tls-cert-file", "tls-key-file", "tls-ca-cert-file", "aclfile"):
         text = text.replace(settings[key], str(secrets.folder / Path(settings[key]).name))
-    text = text.replace(f'tls-port {settings["tls-port"]}', f"tls-port {port}").replace(f'dir {settings["dir"]}', f"dir {folder}")
+    text = text.replace(f"tls-port {settings['tls-port']}", f"tls-port {port}").replace(f"dir {settings['dir']}", f"dir {folder}")
     path = Path(folder, "redis.conf")
     path.write_text(f"{text}\nbind 127.0.0.1\n", encoding="utf-8")
     return path

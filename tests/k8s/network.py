@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from rendered import label, matches, name_of, namespace_of
+from rendered import containers, label, matches, namespace_of
 from workload import container_port
 
 GRPC = ("grpc", "kubernetes.io/h2c")
@@ -45,7 +45,7 @@ def _service(rendered, service):
     for pod in pods:
         for port in service["spec"]["ports"]:
             if container_port(pod, port.get("targetPort", port["port"])) is None:
-                yield f'targetPort {port.get("targetPort")} is no containerPort of the pods that it selects'
+                yield f"targetPort {port.get('targetPort')} is no containerPort of the pods that it selects"
             if port["name"] == "grpc" and port.get("appProtocol") not in GRPC:
                 yield "port grpc needs appProtocol grpc: without it a mesh speaks HTTP/1.1 to it"
 
@@ -53,12 +53,12 @@ def _service(rendered, service):
 def _policy(rendered, policy):
     pods = rendered.pods_matching(namespace_of(policy), policy["spec"]["podSelector"])
     if not pods:
-        yield f'no pod has the labels of its podSelector {policy["spec"]["podSelector"]}'
+        yield f"no pod has the labels of its podSelector {policy['spec']['podSelector']}"
     for rule in policy["spec"].get("ingress", []):
         yield from _peers(rendered, policy, rule.get("from", []))
         for port in rule.get("ports", []):
             if any(container_port(pod, port["port"]) is None for pod in pods):
-                yield f'ingress port {port["port"]} is no containerPort of the pods that it is for'
+                yield f"ingress port {port['port']} is no containerPort of the pods that it is for"
     for rule in policy["spec"].get("egress", []):
         yield from _peers(rendered, policy, rule.get("to", []), rule.get("ports", []))
 
@@ -74,7 +74,7 @@ def _peers(rendered, policy, peers, ports=()):
             yield f"no pod has the labels {selector}"
         for port in ports:
             if pods and container_port(pods[0], port["port"]) is None:
-                yield f'egress port {port["port"]} is no containerPort of the pods {selector}'
+                yield f"egress port {port['port']} is no containerPort of the pods {selector}"
 
 
 def _reaches(rendered, one):
@@ -96,7 +96,7 @@ def _reaches(rendered, one):
 def _servers(config):
     standard = {"rediss": 6379, "redis": 6379, "https": 443, "http": 80}
     addresses = [("DNS", "dns://any:53"), ("store.url", config.get("store", {}).get("url"))]
-    addresses += [(f'the provider {each["name"]}', each["issuer"]) for each in config.get("providers", [])]
+    addresses += [(f"the provider {each['name']}", each["issuer"]) for each in config.get("providers", [])]
     addresses += [("telemetry.otlp_endpoint", config.get("telemetry", {}).get("otlp_endpoint"))]
     for what, url in addresses:
         if url:
@@ -111,7 +111,7 @@ def _scaling(rendered, each):
     target = each["spec"]["scaleTargetRef"]
     workload = rendered.find(target["kind"], namespace_of(each), target["name"])
     if not workload:
-        yield f'no {target["kind"]} {target["name"]}'
+        yield f"no {target['kind']} {target['name']}"
     elif "replicas" in workload["spec"]:
         yield "the Deployment sets `replicas` too: every apply would undo the scaling"
 
@@ -120,16 +120,16 @@ def _monitor(rendered, each):
     wanted = each["spec"]["selector"]
     endpoints = each["spec"].get("endpoints") or each["spec"].get("podMetricsEndpoints")
     if each["kind"] == "PodMonitor":
-        names = [{port["name"] for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"] for port in container.get("ports", [])}
-                 for pod in rendered.pods_matching(namespace_of(each), wanted)]
+        pods = rendered.pods_matching(namespace_of(each), wanted)
+        names = [{port["name"] for container in containers(pod) for port in container.get("ports", [])} for pod in pods]
     else:
-        names = [{port["name"] for port in service["spec"]["ports"]} for service in rendered.of("Service")
-                 if namespace_of(service) == namespace_of(each) and matches(service, wanted["matchLabels"])]
+        names = [
+            {port["name"] for port in service["spec"]["ports"]}
+            for service in rendered.of("Service")
+            if namespace_of(service) == namespace_of(each) and matches(service, wanted["matchLabels"])
+        ]
     if len(names) != 1:
         yield f"selects {len(names)} things to scrape, not one"
     for endpoint in endpoints:
         if endpoint["path"] != "/metrics" or any(endpoint["port"] not in known for known in names):
-            yield f'nothing serves {endpoint["path"]} on a port named {endpoint["port"]}'
-
-
-__all__ = ["problems", "service_port", "name_of"]
+            yield f"nothing serves {endpoint['path']} on a port named {endpoint['port']}"

@@ -46,6 +46,11 @@ class Rendered:
         return [pod for owner, pod in self.pods() if namespace_of(owner) == namespace and matches(pod, wanted)]
 
 
+def containers(pod):
+    """In the order in which they start."""
+    return pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
+
+
 def matches(labelled, wanted):
     labels = labelled["metadata"].get("labels", {})
     return all(labels.get(key) == value for key, value in wanted.items())
@@ -60,7 +65,7 @@ def namespace_of(each):
 
 
 def label(each):
-    return f'{each["kind"]} {namespace_of(each) or "-"}/{name_of(each)}'
+    return f"{each['kind']} {namespace_of(each) or '-'}/{name_of(each)}"
 
 
 def kustomize(folder):
@@ -85,6 +90,8 @@ def helm(values, *more):
 
 def helm_lint(values):
     _run([TOOLS / "helm", "lint", "--strict", "--quiet", CHART, "--values", values])
+    # Unlike `template`, this renders the notes too. It asks no cluster.
+    _run([TOOLS / "helm", "install", "coatcheck", CHART, "--dry-run=client", "--namespace", "coatcheck", "--values", values])
 
 
 def _run(command):

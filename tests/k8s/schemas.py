@@ -51,7 +51,7 @@ class Schemas:
         return found
 
     def _custom(self, each):
-        kind = f'{each["apiVersion"].replace("/", "_")}_{each["kind"]}.json'
+        kind = f"{each['apiVersion'].replace('/', '_')}_{each['kind']}.json"
         if kind not in self._validators:
             schema = self._schema(kind)
             self._validators[kind] = schema and jsonschema.Draft4Validator(schema)  # OpenAPI 3.0 has its keywords

@@ -90,7 +90,13 @@ MISTAKES = [
     Mistake(SHARED, "Deployment", "coatcheck", "readinessProbe asks", put(f"{CONTAINER}.readinessProbe.httpGet.port", "http")),
     Mistake(SHARED, "Deployment", "coatcheck", "no ConfigMap of these manifests", put(f"{CONTAINER}.args.2", "/etc/coatcheck/conf.yaml")),
     Mistake(SHARED, "Deployment", "coatcheck", "subPath", put(f"{CONTAINER}.volumeMounts.0.subPath", "coatcheck.yaml")),
-    Mistake(SHARED, "Deployment", "coatcheck", "no Secret coatcheck-secret;", put(f"{POD}.volumes.1.projected.sources.0.secret.name", "coatcheck-secret")),
+    Mistake(
+        SHARED,
+        "Deployment",
+        "coatcheck",
+        "no Secret coatcheck-secret;",
+        put(f"{POD}.volumes.1.projected.sources.0.secret.name", "coatcheck-secret"),
+    ),
     Mistake(SHARED, "Deployment", "coatcheck", "defaultMode 0440", put(f"{POD}.volumes.1.projected.defaultMode", 0o444)),
     Mistake(SHARED, "Deployment", "coatcheck", "is not of this version", put(f"{CONTAINER}.image", "coatcheck:0.0.9")),
     Mistake(SHARED, "StatefulSet", "redis", "is not pinned", put(f"{CONTAINER}.image", "valkey/valkey:latest")),
@@ -109,26 +115,65 @@ MISTAKES = [
     Mistake(SHARED, "Deployment", "coatcheck", "sets `replicas` too", put("spec.replicas", 2)),
     Mistake(SHARED, "PodDisruptionBudget", "coatcheck", "no pod has the labels", put("spec.selector.matchLabels", {"app": "x"})),
     Mistake(MONITOR, "ServiceMonitor", "coatcheck", "on a port named metrics", put("spec.endpoints.0.port", "metrics")),
-    Mistake(MONITOR, "Service", "coatcheck-headless", "selects 2 things", put("metadata.labels", {"app.kubernetes.io/name": "coatcheck", "app.kubernetes.io/component": "service"})),
+    Mistake(
+        MONITOR,
+        "Service",
+        "coatcheck-headless",
+        "selects 2 things",
+        put("metadata.labels", {"app.kubernetes.io/name": "coatcheck", "app.kubernetes.io/component": "service"}),
+    ),
     # Gateways.
     Mistake(ISTIO, "HTTPRoute", "coatcheck-login", "is no login prefix", put("spec.rules.0.matches.0.path.value", "/oauth")),
-    Mistake(ISTIO, "HTTPRoute", "coatcheck-login", "port 9001 of Service coatcheck is not listen.http", put("spec.rules.0.backendRefs.0.port", 9001)),
+    Mistake(
+        ISTIO,
+        "HTTPRoute",
+        "coatcheck-login",
+        "port 9001 of Service coatcheck is not listen.http",
+        put("spec.rules.0.backendRefs.0.port", 9001),
+    ),
     Mistake(ISTIO, "HTTPRoute", "coatcheck-login", "no Gateway gateways/pubic", put("spec.parentRefs.0.name", "pubic")),
     Mistake(ISTIO, "HTTPRoute", "shop", "no Service shopp", put("spec.rules.0.backendRefs.0.name", "shopp")),
     Mistake(ISTIO, "AuthorizationPolicy", "coatcheck", "no extension provider coat ", put("spec.provider.name", "coat")),
-    Mistake(ISTIO, "AuthorizationPolicy", "coatcheck", "but the login paths that have a route", put("spec.rules.0.to.0.operation.notPaths", ["/*"])),
+    Mistake(
+        ISTIO,
+        "AuthorizationPolicy",
+        "coatcheck",
+        "but the login paths that have a route",
+        put("spec.rules.0.to.0.operation.notPaths", ["/*"]),
+    ),
     Mistake(ISTIO, "AuthorizationPolicy", "coatcheck", "notHosts are []", removed("spec.rules.0.to.1")),
-    Mistake(ISTIO, "AuthorizationPolicy", "coatcheck", "would pass unasked", put("spec.rules.0.to.1.operation", {"hosts": ["shop.example.com"]})),
+    Mistake(
+        ISTIO, "AuthorizationPolicy", "coatcheck", "would pass unasked", put("spec.rules.0.to.1.operation", {"hosts": ["shop.example.com"]})
+    ),
     Mistake(ISTIO, "AuthorizationPolicy", "coatcheck", "no Gateway gateways/private", put("spec.targetRefs.0.name", "private")),
-    Mistake(ISTIO, "AuthorizationPolicy", "shop-needs-a-token", "public by the rules", put("spec.rules.0.to.0.operation.notPaths", ["/assets/*", "/admin/*"])),
+    Mistake(
+        ISTIO,
+        "AuthorizationPolicy",
+        "shop-needs-a-token",
+        "public by the rules",
+        put("spec.rules.0.to.0.operation.notPaths", ["/assets/*", "/admin/*"]),
+    ),
     Mistake(ISTIO, "RequestAuthentication", "shop", "is no provider", put("spec.jwtRules.0.issuer", "https://id.example.org")),
     Mistake(ISTIO, "RequestAuthentication", "shop", "'issuers' was unexpected", put("spec.jwtRules.0.issuers", [])),
     Mistake(ISTIO, "PeerAuthentication", "coatcheck", "no containerPort 9004", put("spec.portLevelMtls", {"9004": {"mode": "STRICT"}})),
     Mistake(ISTIO, "DestinationRule", "coatcheck", "no Service coat.coatcheck", put("spec.host", "coat.coatcheck.svc.cluster.local")),
-    Mistake(ISTIO, "ConfigMap", CONFIG, "app shop: no route leads", edited("provider: main\n    upstream", "provider: main\n    login: { prefix: /id }\n    upstream")),
+    Mistake(
+        ISTIO,
+        "ConfigMap",
+        CONFIG,
+        "app shop: no route leads",
+        edited("provider: main\n    upstream", "provider: main\n    login: { prefix: /id }\n    upstream"),
+    ),
     Mistake(IN_BAND, "ConfigMap", CONFIG, "but the login paths that have a route", edited("mode: in_band", "mode: routed")),
+    Mistake(IN_BAND, "AuthorizationPolicy", "coatcheck", "a callback that the check answers", put("spec.provider.name", "coatcheck")),
     Mistake(EG, "SecurityPolicy", "coatcheck", "no app `shoop`", put("spec.extAuth.contextExtensions.0.value", "shoop")),
-    Mistake(EG, "SecurityPolicy", "coatcheck", "port 9002 of Service coatcheck is not listen.grpc", put("spec.extAuth.grpc.backendRefs.0.port", 9002)),
+    Mistake(
+        EG,
+        "SecurityPolicy",
+        "coatcheck",
+        "port 9002 of Service coatcheck is not listen.grpc",
+        put("spec.extAuth.grpc.backendRefs.0.port", 9002),
+    ),
     Mistake(EG, "SecurityPolicy", "coatcheck", "no HTTPRoute shop/store", put("spec.targetRefs.0.name", "store")),
     Mistake(EG, "SecurityPolicy", "coatcheck", "below the timeout", put("spec.extAuth.timeout", "8s")),
     Mistake(EG, "SecurityPolicy", "coatcheck", "failOpen", put("spec.extAuth.failOpen", True)),
@@ -144,29 +189,45 @@ MISTAKES = [
     Mistake(SIDECAR, "ConfigMap", CONFIG, "cluster coatcheck_grpc goes to", edited("authz.sock", "auth.sock")),
     Mistake(SIDECAR, "ConfigMap", CONFIG, "is not in an emptyDir", edited("unix:/run/coatcheck/http.sock", "unix:/var/run/http.sock")),
     Mistake(SIDECAR, "ConfigMap", CONFIG, "no app shop", edited("name: shop", "name: store")),
-    Mistake(SIDECAR, "Deployment", "shop", "no other container mounts", put(f"{POD}.initContainers.1.volumeMounts.1.mountPath", "/run/envoy")),
+    Mistake(
+        SIDECAR, "Deployment", "shop", "no other container mounts", put(f"{POD}.initContainers.1.volumeMounts.1.mountPath", "/run/envoy")
+    ),
     # The store.
     Mistake(SHARED, "StatefulSet", "redis", "redis.conf listens on 6379", put(f"{CONTAINER}.ports.0.containerPort", 6380)),
     Mistake(SHARED, "StatefulSet", "redis", "is in no volume", put(f"{CONTAINER}.volumeMounts.2.mountPath", "/etc/acl")),
 ]
 
-# What `helm template` refuses, on top of ci/minimal.yaml.
+SHOP_APP = '{"name": "shop", "origin": "https://shop.example.com", "provider": "main"}'
+OTHER_APP = '{"name": "b", "origin": "https://b.example.com", "provider": "main", "login": {"prefix": "/id"}}'
+# What `helm template` refuses, each on top of ci/istio.yaml. The values are JSON.
 REFUSED = [
-    ("redis.uri=x", "additional properties 'uri' not allowed"),
+    ('redis.uri="x"', "additional properties 'uri' not allowed"),
     ("config.apps=null", "/config/apps"),
-    ("config.listen.grpc=0.0.0.0:1", "/config/listen"),
-    ("networkPolicy.redis.port=redis", "/networkPolicy/redis/port"),
-    ("image.digest=latest", "/image/digest"),
+    ('config.listen={"grpc": "0.0.0.0:1"}', "/config/listen"),
+    ('networkPolicy.redis.port="redis"', "/networkPolicy/redis/port"),
+    ('image.digest="latest"', "/image/digest"),
     ("secrets.serverKeys=null", "/secrets"),
-    ("integrations.envoyGateway.enabled=true,integrations.envoyGateway.routes[0].app=store,integrations.envoyGateway.routes[0].name=a,integrations.envoyGateway.routes[0].namespace=b", 'no app "store" in config.apps'),
-    ("serviceMonitor.enabled=true,podMonitor.enabled=true", "scrape every replica twice"),
-    ("integrations.istio.enabled=true,config.apps[1].name=b,config.apps[1].provider=main,config.apps[1].origin=https://b.example.com,config.apps[1].login.prefix=/id", "the same login.prefix"),
+    (
+        'integrations.kgateway={"enabled": true, "routes": [{"app": "store", "name": "a", "namespace": "b"}]}',
+        'no app "store" in config.apps',
+    ),
+    ('podMonitor={"enabled": true, "interval": "15s"}', "scrape every replica twice"),
+    (f"config.apps=[{SHOP_APP}, {OTHER_APP}]", "the same login.prefix"),
 ]
 
 
 def _refused():
     for setting, expected in REFUSED:
-        command = [rendered.TOOLS / "helm", "template", "coatcheck", rendered.CHART, "-f", rendered.CHART / "ci/minimal.yaml", "--set", setting]
+        command = [
+            rendered.TOOLS / "helm",
+            "template",
+            "coatcheck",
+            rendered.CHART,
+            "-f",
+            rendered.CHART / "ci/istio.yaml",
+            "--set-json",
+            setting,
+        ]
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         if done.returncode == 0 or expected not in done.stderr:
-            yield f"--set {setting}: helm did not refuse it with `{expected}`, it said: {done.stderr.strip()}"
+            yield f"--set-json {setting}: helm did not refuse it with `{expected}`, it said: {done.stderr.strip()}"

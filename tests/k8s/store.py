@@ -18,7 +18,7 @@ def problems(rendered, ones):
 def settings(text):
     """redis.conf as a mapping."""
     lines = (line.split(None, 1) for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    return {key: value for key, value in lines}
+    return dict(lines)
 
 
 def _address(rendered, one):
@@ -52,7 +52,7 @@ def _server(rendered, owner, pod):
             continue
         ports = [port["containerPort"] for port in container["ports"]]
         if int(config.get("tls-port", config.get("port"))) not in ports:
-            yield f'redis.conf listens on {config.get("tls-port")}, but the containerPorts are {ports}'
+            yield f"redis.conf listens on {config.get('tls-port')}, but the containerPorts are {ports}"
         mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
         for key in ("tls-cert-file", "tls-key-file", "tls-ca-cert-file", "aclfile", "dir"):
             if not any(f"{config[key]}/".startswith(f"{mount}/") for mount in mounts):

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from instance import ANYWHERE, image_name, secret_files
-from rendered import ROOT, label
+from instance import ANYWHERE, secret_files
+from rendered import ROOT, containers, label
 
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 # Made by k8s/make-secrets.sh or by the user; values of the chart may name others.
@@ -21,7 +21,7 @@ def of_instance(one):
     yield from _stopping(one)
     version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.M).group(1)
     if "@" not in one.container["image"] and not one.container["image"].endswith(f":{version}"):
-        yield f'image {one.container["image"]} is not of this version, {version}'
+        yield f"image {one.container['image']} is not of this version, {version}"
 
 
 def _listeners(one):
@@ -46,9 +46,10 @@ def _socket(one, purpose, path):
     if not volume or "emptyDir" not in volume or mount.get("readOnly"):
         yield f"listen.{purpose}: {path} is not in an emptyDir that is mounted for writing"
         return
-    others = [each for each in one.pod["spec"].get("initContainers", []) + one.pod["spec"]["containers"] if each is not one.container]
-    if not any({"name": mount["name"], "mountPath": mount["mountPath"]}.items() <= its.items() for each in others for its in each.get("volumeMounts", [])):
-        yield f'listen.{purpose}: no other container mounts the volume `{mount["name"]}` at {mount["mountPath"]}'
+    same = (mount["name"], mount["mountPath"])
+    others = [each for each in containers(one.pod) if each is not one.container]
+    if not any(same == (its["name"], its["mountPath"]) for each in others for its in each.get("volumeMounts", [])):
+        yield f"listen.{purpose}: no other container mounts the volume `{mount['name']}` at {mount['mountPath']}"
 
 
 def _probes(one):
@@ -57,13 +58,13 @@ def _probes(one):
         if not asked:
             yield f"{kind}: no httpGet {path}"
         elif asked.get("path") != path or _number(one.container, asked.get("port")) != one.port("admin"):
-            yield f'{kind} asks port {asked.get("port")} for {asked.get("path")}: coatcheck answers {path} on listen.admin, port {one.port("admin")}'
+            yield f"{kind} asks port {asked.get('port')} for {asked.get('path')}: coatcheck answers {path} on listen.admin, port {one.port('admin')}"
 
 
 def _files(one):
     for mount in one.mounts.values():
         if "subPath" in mount:
-            yield f'volumeMount {mount["mountPath"]}: a file mounted by subPath does not follow its ConfigMap or Secret'
+            yield f"volumeMount {mount['mountPath']}: a file mounted by subPath does not follow its ConfigMap or Secret"
     for file in secret_files(one.config):
         sources = _sources(one.volume_at(file))
         paths = [item["path"] for source in sources for item in source.get("items", [])]
@@ -97,9 +98,9 @@ def of_pod(rendered, owner, pod):
         yield "the pod needs a numeric runAsUser"
     if spec.get("automountServiceAccountToken") is not False:
         yield "automountServiceAccountToken is not false"
-    for container in spec.get("initContainers", []) + spec["containers"]:
+    for container in containers(pod):
         for problem in _container(container):
-            yield f'container {container["name"]}: {problem}'
+            yield f"container {container['name']}: {problem}"
     yield from _references(rendered, owner, spec)
 
 
@@ -152,8 +153,5 @@ def problems(rendered, ones):
 
 
 def container_port(pod, port):
-    numbers = [_number(each, port) for each in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]]
+    numbers = [_number(each, port) for each in containers(pod)]
     return next((number for number in numbers if number is not None), None)
-
-
-__all__ = ["container_port", "image_name", "problems"]
