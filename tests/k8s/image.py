@@ -21,9 +21,11 @@ import time
 from pathlib import Path
 
 from rendered import ROOT
+from secrets_dir import Secrets
 
 PATIENCE = 30  # seconds
 DOCKERFILE = ROOT / "Dockerfile"
+NAME = "redis.coatcheck.svc"
 ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -76,7 +78,7 @@ def problems(binary):
     with tempfile.TemporaryDirectory() as folder, Provider(folder) as provider:
         root = _root(folder, binary, provider)
         user = " ".join(lines("USER"))
-        command = ["chroot", f"--userspec={user}", root, "/coatcheck"]
+        command = [shutil.which("chroot"), f"--userspec={user}", root, "/coatcheck"]
         checked = subprocess.run([*command, "check", "-c", "/etc/coatcheck/coatcheck.yaml"], capture_output=True, text=True, env={})
         if checked.returncode != 0 or checked.stderr:
             yield f"coatcheck check in the image: {checked.stderr}"
@@ -90,9 +92,9 @@ def _root(folder, binary, provider):
     for inside in ("etc/ssl/certs", "etc/coatcheck", "secrets", "data"):
         (root / inside).mkdir(parents=True)
     shutil.copy2(binary, root / "coatcheck")
-    authority = Path(provider.certificate).read_text(encoding="utf-8")
+    authority = provider.authority.read_text(encoding="utf-8")
     (root / "etc/ssl/certs/ca-certificates.crt").write_text(ROOTS.read_text(encoding="utf-8") + authority, encoding="utf-8")
-    (root / "etc/hosts").write_text("127.0.0.1 idp.test\n", encoding="utf-8")
+    (root / "etc/hosts").write_text(f"127.0.0.1 {NAME}\n", encoding="utf-8")
     (root / "secrets/client").write_text("a secret", encoding="utf-8")
     config = {
         "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "admin": "127.0.0.1:0"},
@@ -133,12 +135,9 @@ class Provider:
     """As much of an OpenID provider as readiness asks for, over HTTPS, under a name that only /etc/hosts knows."""
 
     def __init__(self, folder):
-        self.certificate, key = Path(folder, "idp.crt"), Path(folder, "idp.key")
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=idp.test",
-             "-addext", "subjectAltName=DNS:idp.test", "-keyout", key, "-out", self.certificate],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        # The certificate that users make for Redis serves here too: any name and authority that the system does not know.
+        secrets = Secrets(folder).folder
+        self.authority = secrets / "ca.crt"
         provider = self
 
         class Answers(http.server.BaseHTTPRequestHandler):
@@ -155,9 +154,9 @@ class Provider:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, key)
+        context.load_cert_chain(secrets / "tls.crt", secrets / "tls.key")
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.issuer = f"https://idp.test:{self.server.server_address[1]}"
+        self.issuer = f"https://{NAME}:{self.server.server_address[1]}"
 
     def metadata(self):
         ends = {f"{name}_endpoint": f"{self.issuer}/{name}" for name in ("authorization", "token")}
