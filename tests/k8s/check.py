@@ -97,7 +97,7 @@ def failures(schemas, binary, secrets):
     failed += report(
         "Redis and coatcheck, started as k8s/overlays/shared says", live.problems(shared, binary, secrets), "they work together"
     )
-    return failed + selftest.run(everything, lambda source: problems(source, schemas, binary, secrets), report)
+    return failed + selftest.run(everything, lambda source: problems(source, schemas, binary, secrets), report, bool(schemas.crds))
 
 
 def report(name, problems, well):

@@ -187,6 +187,9 @@ def _destination_rule(asked, each):
     name, namespace = each["spec"]["host"].split(".")[:2]
     if not asked.rendered.has("Service", namespace, name):
         yield f"no Service {each['spec']['host']}"
+    for setting in each["spec"]["trafficPolicy"].get("portLevelSettings", []):
+        if setting["port"]["number"] != asked.one.port("grpc"):
+            yield f"portLevelSettings: port {setting['port']['number']} is not listen.grpc"
 
 
 def _peer_authentication(asked, each):

@@ -23,12 +23,12 @@ class Mistake:
             yield f"{self.source}, {self.kind} {self.name}: nothing was said about `{self.expected}`; said was {found}"
 
 
-def run(everything, problems, report):
+def run(everything, problems, report, with_crds):
     """How many mistakes went unnoticed."""
-    unseen = [problem for mistake in MISTAKES for problem in mistake.problems(everything, problems)]
-    return report(f"{len(MISTAKES)} mistakes on purpose", unseen, "all found") + report(
-        f"{len(REFUSED)} wrong values for the chart", _refused(), "all refused"
-    )
+    mistakes = MISTAKES + (STRICT if with_crds else [])
+    unseen = [problem for mistake in mistakes for problem in mistake.problems(everything, problems)]
+    failed = report(f"{len(mistakes)} mistakes on purpose", unseen, "all found")
+    return failed + report(f"{len(REFUSED)} wrong values for the chart", _refused(), "all refused")
 
 
 def edited(before, after):
@@ -154,7 +154,6 @@ MISTAKES = [
         put("spec.rules.0.to.0.operation.notPaths", ["/assets/*", "/admin/*"]),
     ),
     Mistake(ISTIO, "RequestAuthentication", "shop", "is no provider", put("spec.jwtRules.0.issuer", "https://id.example.org")),
-    Mistake(ISTIO, "RequestAuthentication", "shop", "'issuers' was unexpected", put("spec.jwtRules.0.issuers", [])),
     Mistake(ISTIO, "PeerAuthentication", "coatcheck", "no containerPort 9004", put("spec.portLevelMtls", {"9004": {"mode": "STRICT"}})),
     Mistake(ISTIO, "DestinationRule", "coatcheck", "no Service coat.coatcheck", put("spec.host", "coat.coatcheck.svc.cluster.local")),
     Mistake(
@@ -166,6 +165,7 @@ MISTAKES = [
     ),
     Mistake(IN_BAND, "ConfigMap", CONFIG, "but the login paths that have a route", edited("mode: in_band", "mode: routed")),
     Mistake(IN_BAND, "AuthorizationPolicy", "coatcheck", "a callback that the check answers", put("spec.provider.name", "coatcheck")),
+    Mistake(ISTIO, "DestinationRule", "coatcheck", "is not listen.grpc", put("spec.trafficPolicy.portLevelSettings.0.port.number", 9002)),
     Mistake(EG, "SecurityPolicy", "coatcheck", "no app `shoop`", put("spec.extAuth.contextExtensions.0.value", "shoop")),
     Mistake(
         EG,
@@ -195,6 +195,15 @@ MISTAKES = [
     # The store.
     Mistake(SHARED, "StatefulSet", "redis", "redis.conf listens on 6379", put(f"{CONTAINER}.ports.0.containerPort", 6380)),
     Mistake(SHARED, "StatefulSet", "redis", "is in no volume", put(f"{CONTAINER}.volumeMounts.2.mountPath", "/etc/acl")),
+]
+
+# Seen only by the schemas of the custom resources.
+STRICT = [
+    Mistake(ISTIO, "RequestAuthentication", "shop", "'issuers' was unexpected", put("spec.jwtRules.0.issuers", [])),
+    Mistake(ISTIO, "HTTPRoute", "shop", "'hostname' was unexpected", put("spec.hostname", "shop.example.com")),
+    Mistake(EG, "SecurityPolicy", "coatcheck", "'failureMode' was unexpected", put("spec.extAuth.failureMode", "closed")),
+    Mistake(EG, "SecurityPolicy", "coatcheck", "is not one of", put("spec.extAuth.statusOnError", 555)),
+    Mistake(CONTOUR, "HTTPProxy", "shop", "'hostname' was unexpected", put("spec.virtualhost.hostname", "shop.example.com")),
 ]
 
 SHOP_APP = '{"name": "shop", "origin": "https://shop.example.com", "provider": "main"}'
