@@ -40,9 +40,9 @@ k8s: ## render k8s/ and the chart, hold them to the schemas and to coatcheck.yam
 	cargo build --bin coatcheck
 	.peers/k8s/bin/python tests/k8s/check.py $(if $(CRDS),--crds $(CRDS))
 
-image: ## build the static binary of the container image (minutes), and run it in an empty root (needs root)
+image: ## build the static binary of the container image, and run it in an empty root (needs root; QUICK=1: not optimized)
 	@tests/install.sh k8s openssl
-	.peers/k8s/bin/python tests/k8s/image.py
+	.peers/k8s/bin/python tests/k8s/image.py $(if $(QUICK),--quick)
 
 lint: ## formatting, clippy, and the syntax of scripts
 	cargo fmt --all --check

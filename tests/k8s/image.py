@@ -2,7 +2,9 @@
 """Builds the container's binary as the Dockerfile does, without Docker, and runs it as the container would: in an empty root with what
 the Dockerfile copies, as its numeric user, with nothing to write to. Needs root, for chroot.
 
-    .peers/k8s/bin/python tests/k8s/image.py [--binary FILE]       FILE: what k8s/image/build.sh built before
+    .peers/k8s/bin/python tests/k8s/image.py [--quick | --binary FILE]
+
+--quick builds without optimizing, which changes nothing of what is looked at here; FILE is what k8s/image/build.sh built before.
 """
 
 import argparse
@@ -25,6 +27,12 @@ from secrets_dir import Secrets
 
 PATIENCE = 30  # seconds
 DOCKERFILE = ROOT / "Dockerfile"
+UNOPTIMIZED = {
+    "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
+    "CARGO_PROFILE_RELEASE_LTO": "off",
+    "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "256",
+    "CARGO_PROFILE_RELEASE_DEBUG": "0",
+}
 NAME = "redis.coatcheck.svc"
 ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -58,14 +66,14 @@ def dockerfile_problems():
             yield f"COPY {source}: .dockerignore hides it"
 
 
-def build(folder):
+def build(folder, quick):
     """The binary, from nothing but what the Dockerfile copies."""
     context = Path(folder, "src")
     for source in copied_from_here():
         target = context / source
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(ROOT / source, target) if (ROOT / source).is_dir() else shutil.copy2(ROOT / source, target)
-    environment = {"CARGO_TARGET_DIR": str(ROOT / "target/image"), **os.environ}
+    environment = {"CARGO_TARGET_DIR": str(ROOT / "target/image"), **os.environ, **(UNOPTIMIZED if quick else {})}
     subprocess.run([context / "k8s/image/build.sh", Path(folder, "coatcheck")], check=True, env=environment)
     return Path(folder, "coatcheck")
 
@@ -178,9 +186,10 @@ class Provider:
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--binary", type=Path, metavar="FILE")
-    binary = arguments.parse_args().binary
+    arguments.add_argument("--quick", action="store_true")
+    given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        binary = binary or build(folder)
+        binary = given.binary or build(folder, given.quick)
         found = list(problems(binary))
         print("\n".join(found) if found else f"the image's binary runs in an empty root: {binary.stat().st_size / 1e6:.0f} MB, static")
     sys.exit(1 if found else 0)
