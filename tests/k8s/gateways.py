@@ -188,8 +188,11 @@ def _destination_rule(asked, each):
     if not asked.rendered.has("Service", namespace, name):
         yield f"no Service {each['spec']['host']}"
     for setting in each["spec"]["trafficPolicy"].get("portLevelSettings", []):
-        if setting["port"]["number"] != asked.one.port("grpc"):
-            yield f"portLevelSettings: port {setting['port']['number']} is not listen.grpc"
+        port = setting["port"]["number"]
+        if port not in (asked.one.port("grpc"), asked.one.port("http")):
+            yield f"portLevelSettings: coatcheck has no port {port}"
+        if "outlierDetection" in setting and port != asked.one.port("grpc"):
+            yield f"outlierDetection on port {port}: there a 503 is an answer"
 
 
 def _peer_authentication(asked, each):
@@ -294,7 +297,14 @@ def _virtual_host(asked, host):
         yield f"app {app} has no origin https://{host['fqdn']}"
 
 
+def _backend_traffic_policy(asked, policy):
+    for target in policy["spec"]["targetRefs"]:
+        if not asked.rendered.has(target["kind"], namespace_of(policy), target["name"]):
+            yield f"no {target['kind']} {namespace_of(policy)}/{target['name']}"
+
+
 CHECKS = {
+    "BackendTrafficPolicy": _backend_traffic_policy,
     "HTTPRoute": _http_route,
     "Gateway": _gateway,
     "AuthorizationPolicy": _authorization_policy,

@@ -165,7 +165,9 @@ MISTAKES = [
     ),
     Mistake(IN_BAND, "ConfigMap", CONFIG, "but the login paths that have a route", edited("mode: in_band", "mode: routed")),
     Mistake(IN_BAND, "AuthorizationPolicy", "coatcheck", "a callback that the check answers", put("spec.provider.name", "coatcheck")),
-    Mistake(ISTIO, "DestinationRule", "coatcheck", "is not listen.grpc", put("spec.trafficPolicy.portLevelSettings.0.port.number", 9002)),
+    Mistake(
+        ISTIO, "DestinationRule", "coatcheck", "there a 503 is an answer", put("spec.trafficPolicy.portLevelSettings.0.port.number", 9002)
+    ),
     Mistake(EG, "SecurityPolicy", "coatcheck", "no app `shoop`", put("spec.extAuth.contextExtensions.0.value", "shoop")),
     Mistake(
         EG,
