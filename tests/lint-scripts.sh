@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scripts() { # scripts <suffix>
-  find tests .ci benches -name "*.$1" -not -path '*/node_modules/*' 2>/dev/null || :
+  find tests .ci benches k8s -name "*.$1" -not -path '*/node_modules/*' 2>/dev/null || :
 }
 
 for file in .ci/run $(scripts sh); do bash -n "$file"; done

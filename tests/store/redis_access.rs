@@ -12,10 +12,8 @@ use crate::bed::{LONG, RedisBed, a_once_key, a_session, a_user, an_id, an_owner,
 use crate::contract::{loaded, swap};
 use crate::server::Server;
 
-/// All the rights that the store needs, as documented: its prefix, and these commands.
-const RIGHTS: &str = "resetkeys ~coatcheck:* resetchannels -@all +hello +ping +select +get +set +del +exists \
-                      +getrange +setrange +pexpire +pttl +time +zadd +zrem +zrange +zremrangebyscore +evalsha \
-                      +script|load";
+/// The ACL file that k8s/ ships: all the rights that the store needs, in one place.
+const USERS: &str = include_str!("../../k8s/components/redis/users.acl");
 
 #[tokio::test]
 async fn a_password_is_needed_and_right() {
@@ -45,7 +43,7 @@ async fn a_missing_password_is_for_an_operator() {
 
 #[tokio::test]
 async fn an_acl_user_with_the_documented_rights_can_do_everything() {
-    let bed = on_acl_server(RIGHTS).await;
+    let bed = on_acl_server(rights()).await;
     let (id, user) = (an_id(), a_user());
     bed.store.ping().await.unwrap();
     bed.store.create(a_session(id, b"x", &[user])).await.unwrap();
@@ -64,7 +62,7 @@ async fn an_acl_user_with_the_documented_rights_can_do_everything() {
 
 #[tokio::test]
 async fn an_acl_user_without_rights_is_for_an_operator() {
-    let bed = on_acl_server(&RIGHTS.replace("+get ", "")).await;
+    let bed = on_acl_server(&rights().replace("+get ", "")).await;
     let error = bed.store.load(an_id()).await.err().unwrap();
     assert!(matches!(&error, StoreError::Refused(text) if text.starts_with("NOPERM")), "{error:?}");
     assert!(!error.to_string().contains("s3cret"), "{error}");
@@ -170,7 +168,7 @@ async fn another_server_with_another_authority_takes_over() {
 
 async fn on_acl_server(rights: &str) -> RedisBed {
     let server = Server::start().await;
-    let () = server.ask(&format!("ACL SETUSER coat on >s3cret {}", words(rights))).await;
+    let () = server.ask(&format!("ACL SETUSER coat on >s3cret {rights}")).await;
     RedisBed::on(server, |config| {
         config.username = Some("coat".to_owned());
         config.password = Some("s3cret".into());
@@ -178,8 +176,9 @@ async fn on_acl_server(rights: &str) -> RedisBed {
     })
 }
 
-fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// What stands behind the password in the shipped line of the user.
+fn rights() -> &'static str {
+    USERS.lines().find_map(|line| line.strip_prefix("user coatcheck on #PASSWORD_SHA256 ")).expect("the shipped user")
 }
 
 fn install_provider() {
