@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,24 +30,22 @@ use crate::admin::readiness::Readiness;
 use crate::config::{Config, Environment, ShutdownConfig, Warnings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::Tracing;
-use crate::telemetry::metrics::Metrics;
 use crate::{admin, http};
-
-/// How often histograms are kept from growing between scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves until the process is told to stop (SIGTERM, SIGINT).
 pub fn serve(config: Config, warnings: &Warnings, environment: &dyn Environment) -> anyhow::Result<()> {
-    let telemetry = Telemetry::start(&config.telemetry, &|name| environment.var(name))?;
+    let mut telemetry = Telemetry::start(&config.telemetry, &|name| environment.var(name))?;
     for warning in warnings.iter() {
         tracing::warn!("{warning}");
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
     let tracing = telemetry.tracing();
-    let outcome = runtime.block_on(async move {
+    let outcome = runtime.block_on(async {
         let signals = Signals::catch()?;
-        App::bind(config, &tracing).await?.run(signals).await
+        let app = App::bind(config, &tracing).await?;
+        telemetry.push(&app.stage.process.metrics)?;
+        app.run(signals).await
     });
     if let Err(error) = &outcome {
         tracing::error!(error = format!("{error:#}"), "stopped");
@@ -103,7 +101,6 @@ impl App {
         tasks.spawn(servers::http(doors.admin, admin, admin_stop.clone()));
         let mut helpers = JoinSet::new();
         helpers.spawn(probe::watch(readiness.clone(), process.store.clone(), stage.current().providers.clone()));
-        helpers.spawn(upkeep(process.metrics.clone()));
         let why = tokio::select! {
             why = signals.next() => why,
             Some(ended) = tasks.join_next() => {
@@ -148,13 +145,5 @@ async fn drain(
     });
     if drained.await.is_err() {
         tracing::warn!(left = tracker.len(), "the shutdown limit ended connections or refreshes that were under way");
-    }
-}
-
-async fn upkeep(metrics: Metrics) {
-    let mut beat = interval(UPKEEP);
-    loop {
-        beat.tick().await;
-        metrics.upkeep();
     }
 }
