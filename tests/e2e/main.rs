@@ -55,6 +55,7 @@ mod id_token;
 mod kinds;
 mod login;
 mod logout;
+mod metadata;
 mod operate;
 mod outage;
 mod overload;

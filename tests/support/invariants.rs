@@ -30,6 +30,7 @@ async fn all(stack: &Stack) {
         no_leak(&format!("the log of replica {index}"), &logs, &canaries);
     }
     no_leak("metrics", &metrics(stack).await, &canaries);
+    no_leak("the log of Envoy", &stack.envoy.lines(), &canaries);
     if let Some(otlp) = &stack.otlp {
         let spans: Vec<String> = otlp.spans().iter().map(|one| format!("{:?}", one.span)).collect();
         no_leak("spans", &spans, &canaries);
