@@ -46,7 +46,8 @@ async fn a_refusal_tells_why_and_of_a_user_only_when_one_was_judged() {
         browser.send(Call::fetch("POST", &shop("/api/forged"), Site::Cross).forcing_cookies()).await.status,
         403
     );
-    assert_eq!(stack.fetch(&stack.logged_in("bob").await, "/admin/x").await.status, 403);
+    let bob = stack.logged_in("bob").await;
+    assert_eq!(stack.fetch(&bob, "/admin/x").await.status, 403);
     assert_eq!(stack.fetch(&stack.browser(), "/public/x").await.status, 200);
     assert_eq!(stack.fetch(&stack.browser(), "/optional/x").await.status, 200);
     let expected = [
