@@ -122,10 +122,10 @@ fn quoted(text: &str) -> BTreeSet<String> {
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
-/// Six words and more joined by underscores: no option of Envoy's or of ours is that long.
+/// Six words and more joined by underscores: no option of Envoy's or of ours is that long, and metrics have a prefix.
 fn is_sentence(word: &str) -> bool {
     let letters = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    letters && word.matches('_').count() >= 5
+    letters && !word.starts_with("coatcheck_") && word.matches('_').count() >= 5
 }
 
 /// Targets of Markdown links outside of code blocks.

@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test may fail loudly and read the clock"
 )]
@@ -19,6 +20,8 @@ mod fakes;
 mod logs;
 #[path = "telemetry/metrics.rs"]
 mod metrics;
+#[path = "telemetry/rules.rs"]
+mod rules;
 #[path = "telemetry/store.rs"]
 mod store;
 #[path = "telemetry/traces.rs"]

@@ -123,7 +123,7 @@ mod tests {
             let fields = read(&about, reason);
             prop_assert_eq!(fields.get("app"), app.as_ref());
             prop_assert_eq!(fields.get("session"), about.session.as_ref());
-            let hash = subject.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+            let hash = subject.map(|hash| hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")));
             prop_assert_eq!(fields.get("subject"), hash.as_ref());
             prop_assert_eq!(fields["decision"].as_str(), reason.decision());
             prop_assert_eq!(fields["reason"].as_str(), reason.as_str());

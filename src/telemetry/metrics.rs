@@ -148,6 +148,21 @@ impl Metrics {
     pub fn ready(&self) -> Gauge {
         self.0.gauge(names::READY, &[])
     }
+
+    /// `coatcheck_config_reloads_total{outcome}`: `applied`, `refused`, `unchanged`.
+    pub fn config_reload(&self, outcome: &'static str) -> Counter {
+        self.0.counter(names::CONFIG_RELOADS, &[outcome])
+    }
+
+    /// `coatcheck_config_last_reload_successful`.
+    pub fn config_successful(&self) -> Gauge {
+        self.0.gauge(names::CONFIG_SUCCESSFUL, &[])
+    }
+
+    /// `coatcheck_config_last_reload_success_timestamp_seconds`.
+    pub fn config_success_time(&self) -> Gauge {
+        self.0.gauge(names::CONFIG_SUCCESS_TIME, &[])
+    }
 }
 
 #[cfg(test)]

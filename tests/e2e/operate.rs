@@ -1,6 +1,7 @@
 //! Operation: health, metrics, configuration errors, the command line (behaviours 41, 43, 45).
 
-use std::process::Output;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -8,6 +9,7 @@ use tempfile::TempDir;
 use crate::support::browser::{Call, Site};
 use crate::support::coatcheck;
 use crate::support::patience::eventually;
+use crate::support::peers;
 use crate::support::stack::{Plan, shop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,6 +27,21 @@ async fn the_admin_port_tells_health_and_counts_decisions() {
     assert!(replica.metric("coatcheck_provider_duration_seconds_count", &[]).await >= 1.0);
     assert!(replica.metric("coatcheck_store_duration_seconds_count", &[]).await >= 1.0);
     assert_eq!(replica.admin("/nothing").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_page_is_one_that_prometheus_reads_and_finds_nothing_wrong_with() {
+    let stack = Plan::new().start().await;
+    let browser = stack.logged_in("alice").await;
+    assert_eq!(stack.fetch(&browser, "/api/x").await.status, 200);
+    let page = stack.replicas[0].admin("/metrics").await.text();
+    let mut promtool = Command::new(peers::program("promtool"));
+    let promtool =
+        promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = promtool.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && said(&output).is_empty(), "{}\n{page}", said(&output));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

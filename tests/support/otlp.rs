@@ -165,9 +165,12 @@ fn sender(resource: Option<Resource>) -> String {
 
 /// An attribute in words.
 pub fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
-    match attributes.iter().find(|pair| pair.key == key)?.value.clone()?.value? {
-        any_value::Value::StringValue(text) => Some(text),
-        any_value::Value::IntValue(number) => Some(number.to_string()),
-        other => Some(format!("{other:?}")),
+    let value = attributes.iter().find(|pair| pair.key == key)?.value.clone()?.value?;
+    if let any_value::Value::StringValue(text) = value {
+        return Some(text);
     }
+    if let any_value::Value::IntValue(number) = value {
+        return Some(number.to_string());
+    }
+    Some(format!("{value:?}"))
 }

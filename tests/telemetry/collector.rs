@@ -73,7 +73,7 @@ impl Collector {
                 let server = tonic::transport::Server::builder().add_service(traces).add_service(metrics);
                 let serving = server.serve_with_incoming(incoming);
                 tokio::select! {
-                    served = serving => served.unwrap(),
+                    ended = serving => ended.unwrap(),
                     _ = stopped => {}
                 }
             });

@@ -16,6 +16,9 @@ pub(super) const TICKETS_REFUSED: &str = "coatcheck_tickets_refused_total";
 pub(super) const RECORDS_UNREADABLE: &str = "coatcheck_records_unreadable_total";
 pub(super) const BIND_MISMATCHES: &str = "coatcheck_bind_mismatches_total";
 pub(super) const READY: &str = "coatcheck_ready";
+pub(super) const CONFIG_RELOADS: &str = "coatcheck_config_reloads_total";
+pub(super) const CONFIG_SUCCESSFUL: &str = "coatcheck_config_last_reload_successful";
+pub(super) const CONFIG_SUCCESS_TIME: &str = "coatcheck_config_last_reload_success_timestamp_seconds";
 
 /// One metric. Documented in `docs/observability.md`.
 #[derive(Debug)]
@@ -98,7 +101,7 @@ const fn seconds(names: (&'static str, &'static str), labels: &'static [Label], 
     Definition { kind: Kind::Seconds, ..counter(names, "s", labels, help) }
 }
 
-pub(super) static DEFINITIONS: [Definition; 13] = [
+pub(super) static DEFINITIONS: [Definition; 16] = [
     counter(
         (DECISIONS, "coatcheck.decisions"),
         "{check}",
@@ -176,4 +179,22 @@ pub(super) static DEFINITIONS: [Definition; 13] = [
         "Sessions served to another browser than they are bound to",
     ),
     gauge((READY, "coatcheck.ready"), "1", &[], "1 when ready, else 0"),
+    counter(
+        (CONFIG_RELOADS, "coatcheck.config.reloads"),
+        "{reload}",
+        &[label("outcome")],
+        "Reloads of the configuration by outcome (applied, refused, unchanged)",
+    ),
+    gauge(
+        (CONFIG_SUCCESSFUL, "coatcheck.config.last_reload.successful"),
+        "1",
+        &[],
+        "1 when what the files say is what runs, 0 when it was refused",
+    ),
+    gauge(
+        (CONFIG_SUCCESS_TIME, "coatcheck.config.last_reload.success_time"),
+        "s",
+        &[],
+        "When the running configuration was taken, in seconds since the epoch",
+    ),
 ];

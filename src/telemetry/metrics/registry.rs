@@ -53,12 +53,13 @@ pub(super) struct Reading {
 }
 
 impl Registry {
-    /// All metrics; those without labels have their one series from the start, so that a first error is seen to rise
-    /// from 0.
+    /// All metrics; what is counted without labels has its one series from the start, so that a first error is seen to
+    /// rise from 0. A gauge says nothing before it was set.
     pub(super) fn new(began: Timestamp) -> Self {
         let families = DEFINITIONS.iter().map(|definition| Family { definition, series: Mutex::default() });
         let registry = Self { families: families.collect(), began };
-        for family in registry.families().filter(|family| family.definition.labels.is_empty()) {
+        let counted = |definition: &Definition| definition.labels.is_empty() && definition.kind != Kind::Gauge;
+        for family in registry.families().filter(|family| counted(family.definition)) {
             family.cell(&[]);
         }
         registry

@@ -1,3 +1,5 @@
+//! What is counted is what is shown and sent, under both names.
+
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 
 use super::*;
@@ -29,6 +31,9 @@ fn all_counted() -> Metrics {
     metrics.record_unreadable();
     metrics.bind_mismatch("shop");
     metrics.ready().set(1.0);
+    metrics.config_reload("applied").increment(1);
+    metrics.config_successful().set(1.0);
+    metrics.config_success_time().set(1_763_762_400.0);
     metrics
 }
 
@@ -68,6 +73,7 @@ fn what_only_otlp_is_told_is_summed_up_in_the_text() {
         "coatcheck_check_duration_seconds_bucket{le=\"0.0025\"} 1",
         "coatcheck_check_duration_seconds_count 1",
         "coatcheck_ready 1",
+        "coatcheck_config_last_reload_success_timestamp_seconds 1763762400",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
     }
