@@ -194,10 +194,7 @@ impl Plan {
         };
         let store_link = self.start_link(redis.as_ref()).await;
         let otlp = if self.otlp { Some(Otlp::start().await) } else { None };
-        let collector = match &otlp {
-            Some(otlp) if self.collector => Some(Collector::start(otlp.http).await),
-            Some(_) | None => None,
-        };
+        let collector = self.start_collector(otlp.as_ref()).await;
         let otlp_at = collector.as_ref().map(Collector::address).or(otlp.as_ref().map(|otlp| otlp.address));
         let upstream = Upstream::start().await;
 
@@ -240,6 +237,13 @@ impl Plan {
         let envoy = envoy.await;
         let browsers = Mutex::default();
         Stack { replicas, redis, store_link, provider, hostile, otlp, collector, upstream, envoy, secrets, browsers }
+    }
+
+    async fn start_collector(&self, otlp: Option<&Otlp>) -> Option<Collector> {
+        match otlp {
+            Some(otlp) if self.collector => Some(Collector::start(otlp.http).await),
+            Some(_) | None => None,
+        }
     }
 
     async fn start_link(&self, redis: Option<&Redis>) -> Option<Chaos> {
