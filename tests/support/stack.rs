@@ -193,8 +193,7 @@ impl Plan {
             None => None,
         };
         let store_link = self.start_link(redis.as_ref()).await;
-        let otlp = if self.otlp { Some(Otlp::start().await) } else { None };
-        let collector = self.start_collector(otlp.as_ref()).await;
+        let (otlp, collector) = self.start_otlp().await;
         let otlp_at = collector.as_ref().map(Collector::address).or(otlp.as_ref().map(|otlp| otlp.address));
         let upstream = Upstream::start().await;
 
@@ -239,11 +238,13 @@ impl Plan {
         Stack { replicas, redis, store_link, provider, hostile, otlp, collector, upstream, envoy, secrets, browsers }
     }
 
-    async fn start_collector(&self, otlp: Option<&Otlp>) -> Option<Collector> {
-        match otlp {
-            Some(otlp) if self.collector => Some(Collector::start(otlp.http).await),
-            Some(_) | None => None,
+    async fn start_otlp(&self) -> (Option<Otlp>, Option<Collector>) {
+        if !self.otlp {
+            return (None, None);
         }
+        let otlp = Otlp::start().await;
+        let collector = if self.collector { Some(Collector::start(otlp.http).await) } else { None };
+        (Some(otlp), collector)
     }
 
     async fn start_link(&self, redis: Option<&Redis>) -> Option<Chaos> {
