@@ -1,6 +1,6 @@
 # The only entry: CI runs the same words. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit browser peers envoy k8s image lint doc bench bench-overload clean
+.PHONY: help demo test unit browser peers envoy k8s image rules lint doc bench bench-overload clean
 
 STORE ?= embedded
 PORT ?= 8080
@@ -15,7 +15,7 @@ demo: ## everything on this machine behind one URL (STORE=redis: two replicas on
 	@tests/install.sh check
 	@python3 tests/demo/run.py --store $(STORE) --port $(PORT) $(if $(CHECK),--check)
 
-test: peers unit browser k8s ## install the peers, then all tests: unit, contract, end-to-end, browser, demo, manifests
+test: peers unit browser rules k8s ## install the peers, then all tests: unit, contract, end-to-end, browser, alert rules, manifests, demo
 	python3 tests/demo/run.py --check
 	python3 tests/demo/run.py --check --store redis
 
@@ -34,6 +34,10 @@ peers: ## real Envoy, Redis, OpenID provider and Chromium, pinned
 envoy: ## let the real Envoy validate envoy/*.yaml
 	@tests/install.sh envoy openssl
 	tests/validate-envoy.sh
+
+rules: ## let promtool check and test the alert rules
+	@tests/install.sh promtool
+	tests/validate-rules.sh
 
 k8s: ## render k8s/ and the chart, hold them to the schemas and to coatcheck.yaml (CRDS=folder: custom resources too)
 	@tests/install.sh k8s redis openssl

@@ -23,7 +23,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,27 +38,25 @@ use crate::admin::readiness::Readiness;
 use crate::config::{Config, Origin, ShutdownConfig, Warnings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::Tracing;
-use crate::telemetry::metrics::Metrics;
 use crate::{admin, http};
-
-/// How often histograms are kept from growing between scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves until the process is told to stop (SIGTERM, SIGINT). `origin`, where `config` came from, is read again when it
 /// changes and at SIGHUP.
 pub fn serve(config: Config, warnings: &Warnings, origin: Origin) -> anyhow::Result<()> {
-    let telemetry = Telemetry::start(&config.telemetry, &|name| origin.environment.var(name))?;
+    let mut telemetry = Telemetry::start(&config.telemetry, &|name| origin.environment.var(name))?;
     for warning in warnings.iter() {
         tracing::warn!("{warning}");
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
     let tracing = telemetry.tracing();
-    let outcome = runtime.block_on(async move {
+    let outcome = runtime.block_on(async {
         let signals = Signals::catch()?;
         // Without a handler it would end the process.
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
-        App::bind(config, origin, &tracing).await?.run(signals, hangup).await
+        let app = App::bind(config, origin, &tracing).await?;
+        telemetry.push(&app.stage.process.metrics)?;
+        app.run(signals, hangup).await
     });
     if let Err(error) = &outcome {
         tracing::error!(error = format!("{error:#}"), "stopped");
@@ -115,7 +113,6 @@ impl App {
         let mut helpers = JoinSet::new();
         let (tell_providers, providers) = watch::channel(stage.current().providers.clone());
         helpers.spawn(probe::watch(readiness.clone(), process.store.clone(), providers));
-        helpers.spawn(upkeep(process.metrics.clone()));
         let reloader = Reloader::new(Arc::clone(&stage), readiness.clone(), origin, tell_providers);
         helpers.spawn(async move { match reloader.run(hangup).await {} });
         let why = tokio::select! {
@@ -170,12 +167,4 @@ async fn drain(
 fn threads() -> u32 {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores).unwrap_or(1)
-}
-
-async fn upkeep(metrics: Metrics) {
-    let mut beat = interval(UPKEEP);
-    loop {
-        beat.tick().await;
-        metrics.upkeep();
-    }
 }

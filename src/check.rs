@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Span;
 
 use crate::clock::SharedClock;
+use crate::core::about::{About, Checked, Subject};
 use crate::core::answer;
 use crate::core::app::{App, Apps};
 use crate::core::decide::{self, Class, Decision, Guarded, Outcome, TicketRefusal};
@@ -73,21 +74,19 @@ impl Checker {
     }
 
     /// Answers one request by `deadline`, a little before Envoy gives up.
-    pub async fn check(&self, request: &Request<'_>, deadline: Instant) -> Verdict {
+    pub async fn check(&self, request: &Request<'_>, deadline: Instant) -> Checked {
         let began = Instant::now();
-        let (app, verdict) = match decide::classify(request, &self.apps, self.vault.keyring()) {
+        let checked = match decide::classify(request, &self.apps, self.vault.keyring()) {
             Class::Settled { app, verdict, refused } => {
                 self.count_refused_ticket(refused);
-                (app, verdict)
+                Checked { verdict, about: About::of(app.as_deref()) }
             }
-            Class::Guarded(guarded) => {
-                let verdict = self.check_guarded(request, &guarded, deadline).await;
-                (Some(guarded.app), verdict)
-            }
+            Class::Guarded(guarded) => self.check_guarded(request, &guarded, deadline).await,
         };
         self.duration.record(began.elapsed());
-        self.ledger.tell(app.as_ref().map_or(NO_APP, |app| &app.name), verdict.reason(), self.clock.now());
-        verdict
+        let app = checked.about.app.as_deref().unwrap_or(NO_APP);
+        self.ledger.tell(app, checked.verdict.reason(), self.clock.now());
+        checked
     }
 
     /// The app whose login routes a request is for, if they are to be asked instead of a check (`login.mode: in_band`).
@@ -98,9 +97,9 @@ impl Checker {
 
     /// Counts and tells an answer that no check gave: the login routes', or one before the request could be looked at.
     #[must_use]
-    pub fn settle(&self, app: Option<&App>, verdict: Verdict) -> Verdict {
+    pub fn settle(&self, app: Option<&App>, verdict: Verdict) -> Checked {
         self.ledger.tell(app.map_or(NO_APP, |app| &app.name), verdict.reason(), self.clock.now());
-        verdict
+        Checked { verdict, about: About::of(app) }
     }
 
     /// Counts and tells a check that was not taken on.
@@ -108,15 +107,24 @@ impl Checker {
         self.ledger.tell(NO_APP, Reason::Overload, self.clock.now());
     }
 
-    async fn check_guarded(&self, request: &Request<'_>, guarded: &Guarded, deadline: Instant) -> Verdict {
-        let Some(held) = self.load(guarded, deadline).await else {
-            return answer::retry_later(request, Reason::Store);
-        };
-        let id = id_of(&guarded.ticket);
+    async fn check_guarded(&self, request: &Request<'_>, guarded: &Guarded, deadline: Instant) -> Checked {
+        let tag = id_of(&guarded.ticket).tag();
         let span = Span::current();
         if !span.is_none() {
-            span.record("session.tag", id.tag());
+            span.record("session.tag", &*tag);
         }
+        let about = About { session: Some(tag), ..About::of(Some(&guarded.app)) };
+        let Some(held) = self.load(guarded, deadline).await else {
+            return Checked { verdict: answer::retry_later(request, Reason::Store), about };
+        };
+        let subject = held.as_ref().map(|held| Subject::of(&held.session.identity, self.vault.keyring()));
+        let verdict = self.judge(request, guarded, held, deadline).await;
+        let subject = subject.filter(|_| verdict.reason().is_of_a_user());
+        Checked { verdict, about: About { subject, ..about } }
+    }
+
+    async fn judge(&self, request: &Request<'_>, guarded: &Guarded, held: Option<Held>, deadline: Instant) -> Verdict {
+        let id = id_of(&guarded.ticket);
         let jitter = f64::from(id.0.first().copied().unwrap_or_default()) / 255.0;
         let now = self.clock.now();
         if held.as_ref().is_some_and(|held| decide::tells_bind_mismatch(request, &guarded.app, &held.session)) {

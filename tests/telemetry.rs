@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test may fail loudly and read the clock"
 )]
@@ -17,6 +18,10 @@ mod docs;
 mod fakes;
 #[path = "telemetry/logs.rs"]
 mod logs;
+#[path = "telemetry/metrics.rs"]
+mod metrics;
+#[path = "telemetry/rules.rs"]
+mod rules;
 #[path = "telemetry/store.rs"]
 mod store;
 #[path = "telemetry/traces.rs"]
@@ -46,8 +51,12 @@ pub(crate) fn config(endpoint: Option<&str>) -> TelemetryConfig {
 }
 
 pub(crate) fn stage(config: &TelemetryConfig, env: &[(&str, &str)]) -> Result<Stage, TelemetryError> {
+    stage_in(Style::Json, config, env)
+}
+
+pub(crate) fn stage_in(style: Style, config: &TelemetryConfig, env: &[(&str, &str)]) -> Result<Stage, TelemetryError> {
     let lines = Lines::default();
     let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    let (telemetry, dispatch) = Telemetry::build(config, &env, Style::Json, lines.clone())?;
+    let (telemetry, dispatch) = Telemetry::build(config, &env, style, lines.clone())?;
     Ok(Stage { telemetry, lines, _guard: tracing::dispatcher::set_default(&dispatch) })
 }

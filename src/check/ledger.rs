@@ -51,6 +51,10 @@ impl Ledger {
             span.record("app", app);
             span.record("decision", decision);
             span.record("reason", reason.as_str());
+            if decision == "retry_later" {
+                span.record("error.type", reason.as_str());
+                span.record("otel.status_code", "ERROR");
+            }
         }
         match reason {
             Reason::Csrf | Reason::Claims | Reason::BindMismatch | Reason::UnknownApp | Reason::UnknownPolicy

@@ -16,6 +16,7 @@ pub struct ServerKey {
     id: KeyId,
     ticket_tag: hmac::Key,
     index: hmac::Key,
+    subject: hmac::Key,
     purposes: Purposes,
 }
 
@@ -37,6 +38,7 @@ impl ServerKey {
             id,
             ticket_tag: hmac::Key::new(hmac::HMAC_SHA256, &derive(&root, b"ticket tag")),
             index: hmac::Key::new(hmac::HMAC_SHA256, &derive(&root, b"index")),
+            subject: hmac::Key::new(hmac::HMAC_SHA256, &derive(&root, b"subject")),
             purposes: Purposes {
                 session: derive(&root, b"session"),
                 metadata: derive(&root, b"metadata"),
@@ -65,12 +67,12 @@ impl ServerKey {
     /// A keyed hash for the index: (purpose, issuer, name).
     #[must_use]
     pub fn index_hash(&self, parts: &[&str]) -> [u8; 16] {
-        let mut context = hmac::Context::with_key(&self.index);
-        for part in parts {
-            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            context.update(part.as_bytes());
-        }
-        truncate(&context.sign())
+        keyed_hash(&self.index, parts)
+    }
+
+    /// A keyed hash of a user for logs: it does not lead to the index either.
+    pub(super) fn subject_hash(&self, issuer: &str, subject: &str) -> [u8; 16] {
+        keyed_hash(&self.subject, &[issuer, subject])
     }
 
     pub(super) const fn session_salt(&self) -> &[u8; 32] {
@@ -123,6 +125,12 @@ impl Keyring {
         &self.primary
     }
 
+    /// The key with the lowest id: the same one on every replica, before, during and after a rotation, until it is
+    /// taken out.
+    pub(super) fn lowest(&self) -> &ServerKey {
+        self.all.iter().min_by_key(|key| key.id).unwrap_or(&self.primary)
+    }
+
     /// The key of a record or cookie.
     #[must_use]
     pub fn by_id(&self, id: KeyId) -> Option<&ServerKey> {
@@ -153,6 +161,16 @@ pub(super) fn expand(root: &hkdf::Prk, info: &[u8], out: &mut [u8]) {
     let info = [info];
     #[expect(clippy::expect_used, reason = "the length is a constant far under the limit of HKDF")]
     root.expand(&info, Length(out.len())).and_then(|okm| okm.fill(out)).expect("HKDF of a short length");
+}
+
+/// Each part with its length, so that no two lists of parts are hashed alike.
+fn keyed_hash(key: &hmac::Key, parts: &[&str]) -> [u8; 16] {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    truncate(&context.sign())
 }
 
 fn truncate(tag: &hmac::Tag) -> [u8; 16] {

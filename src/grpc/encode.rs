@@ -24,6 +24,7 @@ pub(super) fn response(verdict: Verdict) -> CheckResponse {
     };
     CheckResponse {
         status: Some(Status { code, ..Status::default() }),
+        // Written by `metadata`, without the map of strings that this type would need.
         dynamic_metadata: None,
         http_response: Some(http),
     }

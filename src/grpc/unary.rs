@@ -61,14 +61,15 @@ fn unframed(mut read: Bytes) -> Result<Bytes, Unread> {
     if compressed == 0 && length == read.len() { Ok(read) } else { Err(Unread::Malformed) }
 }
 
-/// A message with its prefix, ready to be sent any number of times.
-pub(super) fn framed(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
+/// A message with its prefix, ready to be sent any number of times. `rest` is fields of it that are encoded already.
+pub(super) fn framed(message: &impl Message, rest: &[u8]) -> Bytes {
+    let length = message.encoded_len() + rest.len();
     let mut frame = BytesMut::with_capacity(PREFIX + length);
     frame.put_u8(0);
     // Our answers are far shorter than 4 GiB.
     frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     message.encode_raw(&mut frame);
+    frame.put_slice(rest);
     frame.freeze()
 }
 

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use reqwest::{Certificate, Client, RequestBuilder, redirect, retry};
+use reqwest::{Certificate, Client, Request, RequestBuilder, redirect, retry};
 use tracing::{Instrument, Span, field, info_span};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::ProviderError;
 use super::refusal::printable;
 use crate::clock::SharedClock;
 use crate::config::ProviderConfig;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, ProviderCall};
 
 /// Answers over this size are refused.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -150,22 +151,46 @@ impl Http {
 
     /// Sends one request and reads its answer to the end; counts and traces it.
     pub(super) async fn send(&self, endpoint: Endpoint, request: RequestBuilder) -> Result<Answer, Failure> {
-        let span = self.span(endpoint);
+        let failed = |failure: Failure| {
+            self.failed(endpoint, failure.kind);
+            Failure { text: format!("{}: {}", endpoint.name(), failure.text), ..failure }
+        };
+        let request = request.build().map_err(|error| failed(Failure::from_reqwest(error)))?;
+        let called = Called::of(&request);
+        let span = self.span(endpoint, &called);
         let started = self.clock.now();
-        let outcome = exchange(request).instrument(span.clone()).await;
-        self.metrics.provider_call(&self.provider, endpoint.name(), self.clock.now().since(started));
-        outcome
-            .inspect(|answer| {
+        let outcome = exchange(&self.client, request).instrument(span.clone()).await;
+        self.tell(endpoint, &called, self.clock.now().since(started), &outcome);
+        match &outcome {
+            Ok(answer) => {
                 span.record("http.response.status_code", answer.status.as_u16());
                 if !answer.status.is_success() {
                     span.record("error.type", answer.status.as_str()).record("otel.status_code", "ERROR");
                 }
-            })
-            .map_err(|failure| {
+            }
+            Err(failure) => {
                 span.record("error.type", failure.kind).record("otel.status_code", "ERROR");
-                self.failed(endpoint, failure.kind);
-                Failure { text: format!("{}: {}", endpoint.name(), failure.text), ..failure }
-            })
+            }
+        }
+        outcome.map_err(failed)
+    }
+
+    fn tell(&self, endpoint: Endpoint, called: &Called, took: Duration, outcome: &Result<Answer, Failure>) {
+        let (status, error) = match outcome {
+            Ok(answer) if answer.status.is_success() => (answer.status.as_str(), ""),
+            Ok(answer) => (answer.status.as_str(), answer.status.as_str()),
+            Err(failure) => ("", failure.kind),
+        };
+        let call = ProviderCall {
+            provider: &self.provider,
+            endpoint: endpoint.name(),
+            method: called.method.as_str(),
+            address: called.url.host_str().unwrap_or_default(),
+            port: &called.port().to_string(),
+            status,
+            error,
+        };
+        self.metrics.provider_call(call, took);
     }
 
     /// Counts a call whose answer was not what was asked for.
@@ -173,31 +198,49 @@ impl Http {
         self.metrics.provider_error(&self.provider, endpoint.name(), kind);
     }
 
-    fn span(&self, endpoint: Endpoint) -> Span {
-        macro_rules! client_span {
-            ($name:literal) => {
-                info_span!(
-                    $name,
-                    otel.kind = "client",
-                    provider = &*self.provider,
-                    http.response.status_code = field::Empty,
-                    error.type = field::Empty,
-                    otel.status_code = field::Empty,
-                )
-            };
-        }
-        match endpoint {
-            Endpoint::Discovery => client_span!("oidc discovery"),
-            Endpoint::Jwks => client_span!("oidc jwks"),
-            Endpoint::Token => client_span!("oidc token"),
-            Endpoint::Userinfo => client_span!("oidc userinfo"),
-            Endpoint::Revocation => client_span!("oidc revocation"),
-        }
+    /// By the HTTP conventions of OpenTelemetry. A provider's endpoints are few: its paths are fit for names.
+    fn span(&self, endpoint: Endpoint, called: &Called) -> Span {
+        info_span!(
+            "provider",
+            otel.name = format!("{} {}", called.method, called.url.path()),
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            http.request.method = called.method.as_str(),
+            http.response.status_code = field::Empty,
+            url.full = called.without_query(),
+            url.template = called.url.path(),
+            server.address = called.url.host_str(),
+            server.port = called.port(),
+            error.r#type = field::Empty,
+            provider = &*self.provider,
+            endpoint = endpoint.name(),
+        )
     }
 }
 
-async fn exchange(request: RequestBuilder) -> Result<Answer, Failure> {
-    let mut response = request.send().await.map_err(Failure::from_reqwest)?;
+/// What may be told of a request: neither its query nor what it carries.
+struct Called {
+    method: http::Method,
+    url: Url,
+}
+
+impl Called {
+    fn of(request: &Request) -> Self {
+        Self { method: request.method().clone(), url: request.url().clone() }
+    }
+
+    fn port(&self) -> u16 {
+        self.url.port_or_known_default().unwrap_or_default()
+    }
+
+    /// Query, fragment, user and password are left out.
+    fn without_query(&self) -> String {
+        format!("{}{}", self.url.origin().ascii_serialization(), self.url.path())
+    }
+}
+
+async fn exchange(client: &Client, request: Request) -> Result<Answer, Failure> {
+    let mut response = client.execute(request).await.map_err(Failure::from_reqwest)?;
     let status = response.status();
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_ascii_lowercase);
     if response.content_length().is_some_and(|length| length > BODY_LIMIT as u64) {

@@ -70,7 +70,11 @@ impl Flight {
             }
             outcome
         };
-        tracing::Span::current().record("outcome", describe(&outcome));
+        let span = tracing::Span::current();
+        span.record("outcome", describe(&outcome));
+        if matches!(outcome, Outcome::Later) {
+            span.record("otel.status_code", "ERROR");
+        }
         self.sender.send_replace(Some(outcome));
     }
 

@@ -42,7 +42,8 @@ struct Operations {
 
 struct Operation {
     name: &'static str,
-    seconds: Histogram,
+    /// Of calls that succeeded, were not answered, and were refused.
+    seconds: [Histogram; 3],
     errors: Counter,
 }
 
@@ -50,8 +51,12 @@ impl ObservedStore {
     /// Watches `inner`.
     #[must_use]
     pub fn new(inner: SharedStore, metrics: &Metrics, tracing: Tracing) -> Self {
-        let operation =
-            |name| Operation { name, seconds: metrics.store_duration(name), errors: metrics.store_error(name) };
+        let kind = inner.kind();
+        let operation = |name| Operation {
+            name,
+            seconds: ["", UNAVAILABLE, REFUSED].map(|error| metrics.store_duration(name, kind, error)),
+            errors: metrics.store_error(name),
+        };
         let operations = Operations {
             load: operation("load"),
             create: operation("create"),
@@ -86,32 +91,46 @@ impl ObservedStore {
             }
             outcome
         };
-        operation.seconds.record(began.elapsed().as_secs_f64());
-        if outcome.is_err() {
-            operation.errors.increment(1);
-        }
+        operation.tell(began.elapsed(), outcome.as_ref().err());
         outcome
     }
 
-    /// By the database conventions of OpenTelemetry.
+    /// By the database conventions of OpenTelemetry. A span's name is the operation: which database, the attribute says.
     fn span(&self, operation: &'static str) -> Span {
-        let kind = self.inner.kind();
         info_span!(
             "store",
-            otel.name = format!("{kind} {operation}"),
+            otel.name = operation,
             otel.kind = "client",
             otel.status_code = Empty,
-            db.system.name = kind,
+            db.system.name = self.inner.kind(),
             db.operation.name = operation,
             error.r#type = Empty,
         )
     }
 }
 
+impl Operation {
+    fn tell(&self, took: Duration, error: Option<&StoreError>) {
+        let [fine, unavailable, refused] = &self.seconds;
+        let seconds = match error {
+            None => fine,
+            Some(StoreError::Unavailable(_)) => unavailable,
+            Some(StoreError::Refused(_)) => refused,
+        };
+        seconds.record(took.as_secs_f64());
+        if error.is_some() {
+            self.errors.increment(1);
+        }
+    }
+}
+
+const UNAVAILABLE: &str = "unavailable";
+const REFUSED: &str = "refused";
+
 fn fail(span: &Span, error: &StoreError) {
     let kind = match error {
-        StoreError::Unavailable(_) => "unavailable",
-        StoreError::Refused(_) => "refused",
+        StoreError::Unavailable(_) => UNAVAILABLE,
+        StoreError::Refused(_) => REFUSED,
     };
     span.record("otel.status_code", "ERROR");
     span.record("error.type", kind);

@@ -38,7 +38,7 @@ impl Tracing {
     }
 
     /// The server span of a check. `header_traceparent` is the `CheckRequest`'s own header. Fields to record later:
-    /// `app`, `decision`, `reason`, `session.tag`.
+    /// `app`, `decision`, `reason`, `session.tag`, and `error.type` of a check that was put off.
     #[must_use]
     pub fn check_span(&self, metadata: &MetadataMap, header_traceparent: Option<&str>) -> Span {
         let Some(sampler) = &self.sampler else {
@@ -58,9 +58,11 @@ impl Tracing {
             "envoy.service.auth.v3.Authorization/Check",
             otel.kind = "server",
             otel.status_code = Empty,
-            rpc.system = "grpc",
-            rpc.service = "envoy.service.auth.v3.Authorization",
-            rpc.method = "Check",
+            rpc.system.name = "grpc",
+            rpc.method = "envoy.service.auth.v3.Authorization/Check",
+            // A denial is an answer: no check ever ends in another gRPC status.
+            rpc.response.status_code = "OK",
+            error.r#type = Empty,
             app = Empty,
             decision = Empty,
             reason = Empty,
@@ -71,7 +73,8 @@ impl Tracing {
     }
 
     /// The server span of one of our own HTTP routes. `route` is the route's pattern, never the URL: the query of a
-    /// callback holds the code. Fields to record later: `app`, `http.response.status_code`, `session.tag`.
+    /// callback holds the code; our routes have no parameters, so it is the path too. Fields to record later: `app`,
+    /// `http.response.status_code`, `session.tag`, and `error.type` of a failure.
     #[must_use]
     pub fn route_span(&self, headers: &http::HeaderMap, method: &http::Method, route: &str) -> Span {
         let Some(sampler) = &self.sampler else {
@@ -92,6 +95,9 @@ impl Tracing {
             http.request.method = %method,
             http.route = route,
             http.response.status_code = Empty,
+            url.path = route,
+            url.scheme = scheme(headers),
+            error.r#type = Empty,
             app = Empty,
             session.tag = Empty,
         );
@@ -107,8 +113,7 @@ impl Tracing {
         if current.is_none() {
             return current;
         }
-        let span =
-            info_span!(target: ROOT_TARGET, parent: None, "refresh", provider, outcome = Empty, session.tag = Empty);
+        let span = info_span!(target: ROOT_TARGET, parent: None, "refresh", otel.status_code = Empty, provider, outcome = Empty, session.tag = Empty);
         // Fails only for a span that has begun; this one has not.
         let _ = span.set_parent(current.context());
         span
@@ -119,6 +124,11 @@ impl Tracing {
     pub fn current(&self) -> Span {
         if self.sampler.is_some() { Span::current() } else { Span::none() }
     }
+}
+
+/// Whether the browser's side of the proxy speaks TLS.
+fn scheme(headers: &http::HeaderMap) -> &'static str {
+    if headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https") { "https" } else { "http" }
 }
 
 /// Makes the span a child of a remote parent.

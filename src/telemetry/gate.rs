@@ -8,28 +8,29 @@
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Dispatch, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::context::ROOT_TARGET;
+use super::correlate::TraceIds;
 use super::logs::OWN_TARGET;
 
 /// Lets all events pass, and of the spans only our own: a request's, or those inside one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Gate {
     /// No traces: no spans.
     Closed,
-    /// Spans of requests that are sampled, and what happens inside them.
-    Sampled,
+    /// Spans of requests that are sampled, and what happens inside them. Log lines learn here whose they are.
+    Sampled(TraceIds),
 }
 
 impl Gate {
     /// Whether this span could pass at all.
-    fn may_pass(self, metadata: &Metadata<'_>) -> bool {
+    fn may_pass(&self, metadata: &Metadata<'_>) -> bool {
         match self {
             Self::Closed => false,
-            Self::Sampled => own(metadata),
+            Self::Sampled(_) => own(metadata),
         }
     }
 }
@@ -38,6 +39,12 @@ impl<S> Layer<S> for Gate
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
 {
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        if let Self::Sampled(ids) = self {
+            ids.register(dispatch);
+        }
+    }
+
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if !metadata.is_span() {
             Interest::always()

@@ -10,9 +10,11 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterExt, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{JsonFields, format};
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::correlate::{Stamp, Stamped, TraceIds};
 use super::{Env, TelemetryError};
 use crate::config::{LogFormat, TelemetryConfig};
 
@@ -65,8 +67,9 @@ pub(super) fn directives(config: &TelemetryConfig, env: Env<'_>) -> Result<EnvFi
     EnvFilter::from_str(&text).map_err(|error| TelemetryError::Filter { place, why: error.to_string() })
 }
 
-/// The layer that writes events. It takes no part in spans, so that without traces there are none.
-pub(super) fn layer<S, W>(filter: EnvFilter, style: Style, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+/// The layer that writes events. It takes no part in spans, so that without traces there are none; which trace a line
+/// belongs to, `ids` says.
+pub(super) fn layer<S, W>(filter: EnvFilter, style: Style, ids: TraceIds, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -76,9 +79,17 @@ where
     let filter = filter.and(cap).and(events);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match style {
-        Style::Json => lines.json().with_current_span(false).with_span_list(false).with_filter(filter).boxed(),
-        Style::Plain => lines.with_ansi(false).with_filter(filter).boxed(),
-        Style::Coloured => lines.with_ansi(true).with_filter(filter).boxed(),
+        Style::Json => {
+            let format = format().json().with_current_span(false).with_span_list(false);
+            let lines = lines.fmt_fields(JsonFields::new());
+            lines.event_format(Stamped { format, ids, stamp: Stamp::Json }).with_filter(filter).boxed()
+        }
+        Style::Plain | Style::Coloured => {
+            let coloured = style == Style::Coloured;
+            let format = format().with_ansi(coloured);
+            let lines = lines.with_ansi(coloured);
+            lines.event_format(Stamped { format, ids, stamp: Stamp::Text }).with_filter(filter).boxed()
+        }
     }
 }
 

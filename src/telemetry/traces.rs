@@ -22,20 +22,19 @@ use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::gate::own;
+use super::otlp::{Collector, Signal};
 use super::sampler::Sampler;
 use super::{Env, TelemetryError};
 use crate::config::TelemetryConfig;
 
 /// The name of our instrumentation scope.
-const SCOPE: &str = "coatcheck";
+pub(super) const SCOPE: &str = "coatcheck";
 
-/// Where traces go, under which name, and which.
+/// Where traces go, and which.
 #[derive(Debug)]
 pub struct Target {
-    /// The collector, OTLP over gRPC.
-    pub endpoint: String,
-    /// What describes this process: `service.name` and the attributes of the environment.
-    pub attributes: Vec<(String, String)>,
+    /// Who takes them.
+    pub collector: Collector,
     /// Which requests are traced.
     pub sampler: Arc<Sampler>,
 }
@@ -43,108 +42,11 @@ pub struct Target {
 impl Target {
     /// From the config and the standard variables; `None` when no endpoint is known or the SDK is disabled.
     pub fn resolve(config: &TelemetryConfig, env: Env<'_>) -> Result<Option<Self>, TelemetryError> {
-        let set = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-            || set("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
-        if disabled {
-            return Ok(None);
-        }
-        let endpoint = config
-            .otlp_endpoint
-            .clone()
-            .map(|endpoint| ("telemetry.otlp_endpoint", endpoint))
-            .or_else(|| Some(TRACES_ENDPOINT).and_then(|name| Some((name, set(name)?))))
-            .or_else(|| Some(ENDPOINT).and_then(|name| Some((name, set(name)?))));
-        let Some((place, endpoint)) = endpoint else {
+        let Some(collector) = Collector::resolve(Signal::Traces, config, env)? else {
             return Ok(None);
         };
-        valid_endpoint(place, &endpoint)?;
-        if config.otlp_endpoint.is_none() {
-            speaks_grpc(&set)?;
-        }
-        let sampler = Arc::new(Sampler::from_env(env)?);
-        Ok(Some(Self { endpoint, attributes: attributes(config, &set)?, sampler }))
+        Ok(Some(Self { collector, sampler: Arc::new(Sampler::from_env(env)?) }))
     }
-}
-
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-
-/// The exporter speaks gRPC without TLS: the collector is expected beside the process or inside the mesh. The text is
-/// not repeated in the error, it may hold a password.
-fn valid_endpoint(place: &'static str, endpoint: &str) -> Result<(), TelemetryError> {
-    let why = match url::Url::parse(endpoint) {
-        Ok(url) if url.scheme() == "https" => "https is not supported: use a collector in the same host, pod or mesh",
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "a user or password in the URL is not supported: use OTEL_EXPORTER_OTLP_HEADERS"
-        }
-        Ok(url) if url.scheme() == "http" && url.has_host() => return Ok(()),
-        Ok(_) | Err(_) => "is not an http URL, as http://127.0.0.1:4317",
-    };
-    Err(TelemetryError::Setting { place, why: why.to_owned() })
-}
-
-/// An endpoint from the environment may be meant for OTLP over HTTP; sending gRPC there would fail for ever.
-fn speaks_grpc(set: &dyn Fn(&str) -> Option<String>) -> Result<(), TelemetryError> {
-    for place in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
-        match set(place) {
-            None => {}
-            Some(protocol) if protocol == "grpc" => return Ok(()),
-            Some(protocol) => {
-                let why = format!("`{protocol}` is not supported: coatcheck sends OTLP over gRPC (`grpc`)");
-                return Err(TelemetryError::Setting { place, why });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// `OTEL_RESOURCE_ATTRIBUTES`, then the service's name: `OTEL_SERVICE_NAME`, the attribute, the config.
-fn attributes(
-    config: &TelemetryConfig,
-    set: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<(String, String)>, TelemetryError> {
-    let place = "OTEL_RESOURCE_ATTRIBUTES";
-    let mut attributes = Vec::new();
-    for pair in set(place).unwrap_or_default().split(',').filter(|pair| !pair.trim().is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_decode(value.trim());
-        let (key, Some(value)) = (key.trim(), value) else {
-            let why = format!("`{pair}` is not `key=value` with a percent-encoded value");
-            return Err(TelemetryError::Setting { place, why });
-        };
-        attributes.push((key.to_owned(), value));
-    }
-    if let Some(name) = set("OTEL_SERVICE_NAME") {
-        attributes.retain(|(key, _)| key != "service.name");
-        attributes.push(("service.name".to_owned(), name));
-    }
-    for (key, value) in [("service.name", config.service_name.as_str()), ("service.version", env!("CARGO_PKG_VERSION"))]
-    {
-        if !attributes.iter().any(|(present, _)| present == key) {
-            attributes.push((key.to_owned(), value.to_owned()));
-        }
-    }
-    Ok(attributes)
-}
-
-/// Values are percent-encoded as W3C Baggage asks.
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let (byte, tail) = match (first, tail) {
-            (b'%', [high, low, tail @ ..]) => {
-                let digits = [*high, *low];
-                (u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?, tail)
-            }
-            (b'%', _) => return None,
-            (byte, tail) => (byte, tail),
-        };
-        bytes.push(byte);
-        rest = tail;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// The running exporter.
@@ -169,11 +71,11 @@ impl Traces {
             let _entered = runtime.enter();
             OtlpExporter::builder()
                 .with_tonic()
-                .with_endpoint(target.endpoint)
+                .with_endpoint(target.collector.endpoint)
                 .build()
                 .map_err(|error| failed(&error))?
         };
-        let attributes = target.attributes.into_iter().map(|(key, value)| KeyValue::new(key, value));
+        let attributes = target.collector.attributes.into_iter().map(|(key, value)| KeyValue::new(key, value));
         let provider = SdkTracerProvider::builder()
             // Decided before a span is made (see `sampler`): what exists is exported.
             .with_sampler(SdkSampler::AlwaysOn)

@@ -1,14 +1,15 @@
-//! Operation: health, metrics, traces, configuration errors, the command line (behaviours 41, 43, 44, 45).
+//! Operation: health, metrics, configuration errors, the command line (behaviours 41, 43, 45).
 
-use std::process::Output;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::browser::{Call, Site};
 use crate::support::coatcheck;
-use crate::support::otlp::Received;
 use crate::support::patience::eventually;
+use crate::support::peers;
 use crate::support::stack::{Plan, shop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,27 +30,18 @@ async fn the_admin_port_tells_health_and_counts_decisions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn envoys_span_ours_and_the_stores_are_one_trace() {
-    let stack = Plan::new().replicas(1).otlp().start().await;
+async fn the_metrics_page_is_one_that_prometheus_reads_and_finds_nothing_wrong_with() {
+    let stack = Plan::new().start().await;
     let browser = stack.logged_in("alice").await;
-    let trace_id = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes();
-    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let call = Call::fetch("GET", &shop("/api/traced"), Site::SameOrigin)
-        .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
-    assert_eq!(browser.send(call).await.status, 200);
-    let otlp = stack.otlp.as_ref().unwrap();
-    let ours = eventually("both have exported the trace", || async {
-        let spans: Vec<Received> = otlp.spans().into_iter().filter(|one| one.span.trace_id == trace_id).collect();
-        let of = |name: &str| spans.iter().any(|one| one.service == name);
-        (of("coatcheck") && of("envoy")).then_some(spans)
-    })
-    .await;
-    let check = ours.iter().find(|one| one.service == "coatcheck" && one.span.name.to_lowercase().contains("check"));
-    let check = &check.expect("a span for the check").span;
-    let parent = ours.iter().find(|one| one.span.span_id == check.parent_span_id).expect("its parent is exported");
-    assert_eq!(parent.service, "envoy", "Envoy's span is the parent: {}", parent.span.name);
-    let child = ours.iter().find(|one| one.span.parent_span_id == check.span_id);
-    assert!(child.is_some_and(|one| one.service == "coatcheck"), "the store call is a child");
+    assert_eq!(stack.fetch(&browser, "/api/x").await.status, 200);
+    let page = stack.replicas[0].admin("/metrics").await.text();
+    let mut promtool = Command::new(peers::program("promtool"));
+    let promtool =
+        promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = promtool.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && said(&output).is_empty(), "{}\n{page}", said(&output));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

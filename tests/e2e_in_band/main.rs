@@ -19,6 +19,7 @@ mod support {
     pub mod chaos;
     pub mod check;
     pub mod coatcheck;
+    pub mod collector;
     pub mod envoy;
     mod h2;
     pub mod hostile;

@@ -33,7 +33,7 @@ pub struct Replica {
 pub struct Envoy {
     pub address: SocketAddr,
     admin: SocketAddr,
-    _process: Process,
+    process: Process,
     _directory: TempDir,
 }
 
@@ -50,9 +50,27 @@ impl Envoy {
         let mut command = Command::new(peers::program("envoy"));
         command.arg("-c").arg(&path).arg("--use-dynamic-base-id").args(["--concurrency", "1"]);
         command.arg("--admin-address-path").arg(&admin_path).args(["-l", "warning"]);
+        // The access log; the default is 10 s.
+        command.args(["--file-flush-interval-msec", "50"]);
         let mut process = Process::spawn("envoy", command);
         let (admin, address) = ready(&mut process, &admin_path).await;
-        Self { address, admin, _process: process, _directory: directory }
+        Self { address, admin, process, _directory: directory }
+    }
+
+    /// All it wrote: the access log, and what it complains about.
+    pub fn lines(&self) -> Vec<String> {
+        self.process.lines().all()
+    }
+
+    /// The lines of the access log for a path, once there are that many.
+    pub async fn access_log(&self, path: &str, count: usize) -> Vec<Value> {
+        eventually("Envoy has logged the requests", || async {
+            let lines = self.lines();
+            let records = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let records: Vec<Value> = records.filter(|record| record["path"] == path).collect();
+            (records.len() >= count).then_some(records)
+        })
+        .await
     }
 
     /// Waits until Envoy sees that many replicas healthy, for checks and for the login routes.

@@ -30,9 +30,12 @@ async fn all(stack: &Stack) {
         no_leak(&format!("the log of replica {index}"), &logs, &canaries);
     }
     no_leak("metrics", &metrics(stack).await, &canaries);
+    no_leak("the log of Envoy", &stack.envoy.lines(), &canaries);
     if let Some(otlp) = &stack.otlp {
         let spans: Vec<String> = otlp.spans().iter().map(|one| format!("{:?}", one.span)).collect();
         no_leak("spans", &spans, &canaries);
+        let metrics: Vec<String> = otlp.metrics().iter().map(|(_, metric)| format!("{metric:?}")).collect();
+        no_leak("metrics sent", &metrics, &canaries);
     }
     if stack.redis.as_ref().is_some_and(super::redis::Redis::is_up) {
         no_leftovers(stack);

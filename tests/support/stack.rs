@@ -12,6 +12,7 @@ use url::Url;
 use super::browser::{Browser, Call, Response, Site};
 use super::chaos::{Chaos, Link};
 use super::coatcheck::Coatcheck;
+use super::collector::Collector;
 use super::envoy::{Envoy, Replica, Targets};
 use super::hostile::Hostile;
 use super::invariants;
@@ -41,6 +42,7 @@ pub struct Plan {
     store_link: bool,
     hostile: bool,
     otlp: bool,
+    collector: bool,
     lifetimes: Value,
     provider: Value,
     config: Vec<Edit>,
@@ -63,6 +65,7 @@ impl Plan {
             store_link: false,
             hostile: false,
             otlp: false,
+            collector: false,
             lifetimes: json!({}),
             provider: json!({}),
             config: Vec::new(),
@@ -107,6 +110,12 @@ impl Plan {
     pub fn otlp(mut self) -> Self {
         self.otlp = true;
         self
+    }
+
+    /// A real collector in front of the OTLP receiver.
+    pub fn collector(mut self) -> Self {
+        self.collector = true;
+        self.otlp()
     }
 
     /// How long the certified provider's access tokens live, in seconds.
@@ -184,7 +193,8 @@ impl Plan {
             None => None,
         };
         let store_link = self.start_link(redis.as_ref()).await;
-        let otlp = if self.otlp { Some(Otlp::start().await) } else { None };
+        let (otlp, collector) = self.start_otlp().await;
+        let otlp_at = collector.as_ref().map(Collector::address).or(otlp.as_ref().map(|otlp| otlp.address));
         let upstream = Upstream::start().await;
 
         let issuer = provider.as_ref().map(|provider| provider.issuer.clone());
@@ -198,8 +208,8 @@ impl Plan {
                 "response_timeout": "500ms", "connect_timeout": "1s",
             });
         }
-        if let Some(otlp) = &otlp {
-            config["telemetry"]["otlp_endpoint"] = format!("http://{}", otlp.address).into();
+        if let Some(at) = otlp_at {
+            config["telemetry"]["otlp_endpoint"] = format!("http://{at}").into();
         }
         for edit in std::mem::take(&mut self.config) {
             edit(&mut config);
@@ -216,7 +226,7 @@ impl Plan {
         let targets = Targets {
             replicas: replicas.iter().map(listeners).collect(),
             upstream: upstream.address,
-            otlp: otlp.as_ref().map_or(SocketAddr::from(([127, 0, 0, 1], 9)), |otlp| otlp.address),
+            otlp: otlp_at.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9))),
         };
         let envoy = Envoy::start(self.file.unwrap_or(self.mode.envoy()), &targets, |config| {
             for edit in self.envoy {
@@ -225,7 +235,16 @@ impl Plan {
         });
         let envoy = envoy.await;
         let browsers = Mutex::default();
-        Stack { replicas, redis, store_link, provider, hostile, otlp, upstream, envoy, secrets, browsers }
+        Stack { replicas, redis, store_link, provider, hostile, otlp, collector, upstream, envoy, secrets, browsers }
+    }
+
+    async fn start_otlp(&self) -> (Option<Otlp>, Option<Collector>) {
+        if !self.otlp {
+            return (None, None);
+        }
+        let otlp = Otlp::start().await;
+        let collector = if self.collector { Some(Collector::start(otlp.http).await) } else { None };
+        (Some(otlp), collector)
     }
 
     async fn start_link(&self, redis: Option<&Redis>) -> Option<Chaos> {
@@ -303,6 +322,7 @@ pub struct Stack {
     pub provider: Option<Provider>,
     pub hostile: Option<Hostile>,
     pub otlp: Option<Otlp>,
+    pub collector: Option<Collector>,
     pub upstream: Upstream,
     pub envoy: Envoy,
     pub secrets: Secrets,
@@ -363,6 +383,11 @@ impl Stack {
     /// The hostile provider.
     pub fn hostile(&self) -> &Hostile {
         self.hostile.as_ref().expect("the plan has the hostile provider")
+    }
+
+    /// The OTLP receiver.
+    pub fn otlp(&self) -> &Otlp {
+        self.otlp.as_ref().expect("the plan has an OTLP receiver")
     }
 
     /// The Redis server.

@@ -6,8 +6,12 @@ use coatcheck::telemetry::logs::Style;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 
-use crate::{config, stage};
+use tonic::metadata::MetadataMap;
 
+use crate::collector::Collector;
+use crate::{config, stage, stage_in};
+
+const BROWSER: &str = "00-11111111111111111111111111111111-2222222222222222-01";
 const CANARY: &str = "canary-9c1f-cookie-value";
 
 #[test]
@@ -28,6 +32,46 @@ fn a_log_line_is_one_json_object_with_level_message_fields_and_target() {
     let mut keys: Vec<&String> = line.as_object().unwrap().keys().collect();
     keys.sort();
     assert_eq!(keys, ["fields", "level", "target", "timestamp"], "spans never show up in log lines");
+}
+
+#[test]
+fn a_line_inside_a_traced_request_names_its_trace_and_span() {
+    let collector = Collector::start();
+    for style in [Style::Json, Style::Plain, Style::Coloured] {
+        let stage = stage_in(style, &config(Some(&collector.endpoint)), &[]).unwrap();
+        let check = stage.telemetry.tracing().check_span(&MetadataMap::new(), Some(BROWSER));
+        check.in_scope(|| tracing::info!(target: "coatcheck::check", reason = "csrf", "a request was refused"));
+        tracing::info!(target: "coatcheck::app", "no request");
+        check.record("app", "shop");
+        drop(check);
+        stage.telemetry.shutdown();
+        let text = stage.lines.text();
+        let [inside, outside] = text.lines().collect::<Vec<_>>().try_into().unwrap();
+        assert!(!outside.contains("trace_id"), "{outside}");
+        let spans = collector.spans();
+        let check = spans.last().unwrap();
+        let span_id = check.span_id.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        assert_eq!(crate::collector::attribute(check, "app").as_deref(), Some("shop"), "a line changes no span");
+        if style == Style::Json {
+            let line: serde_json::Value = serde_json::from_str(inside).unwrap();
+            assert_eq!(line["trace_id"], "11111111111111111111111111111111");
+            assert_eq!(line["span_id"], span_id.as_str());
+            assert_eq!(line["fields"]["reason"], "csrf");
+        } else {
+            let end = format!(" trace_id=11111111111111111111111111111111 span_id={span_id}");
+            assert!(inside.ends_with(&end), "{inside}");
+            assert_eq!(inside.contains('\u{1b}'), style == Style::Coloured, "{inside:?}");
+        }
+    }
+}
+
+#[test]
+fn a_line_of_a_request_that_is_not_sampled_names_no_trace() {
+    let stage = stage(&config(Some("http://127.0.0.1:1")), &[]).unwrap();
+    let unsampled = BROWSER.replace("-01", "-00");
+    let check = stage.telemetry.tracing().check_span(&MetadataMap::new(), Some(&unsampled));
+    check.in_scope(|| tracing::info!(target: "coatcheck::check", "a request was refused"));
+    assert!(!stage.lines.text().contains("trace_id"));
 }
 
 #[test]
@@ -67,7 +111,7 @@ fn our_own_targets_can_be_as_verbose_as_asked() {
 #[tokio::test]
 async fn a_real_grpc_call_at_trace_level_leaves_no_header_in_the_log() {
     let stage = stage(&config(None), &[("RUST_LOG", "trace")]).unwrap();
-    let collector = crate::collector::Collector::start();
+    let collector = Collector::start();
     let mut client = TraceServiceClient::connect(collector.endpoint.clone()).await.unwrap();
     let mut request = tonic::Request::new(ExportTraceServiceRequest::default());
     request.metadata_mut().insert("cookie", CANARY.parse().unwrap());

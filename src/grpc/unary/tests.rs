@@ -53,7 +53,7 @@ proptest! {
         text in proptest::collection::vec(any::<u8>(), 0..300),
         cut in proptest::collection::vec(0_usize..310, 0..5),
     ) {
-        let frame = framed(&text);
+        let frame = framed(&text, &[]);
         let mut cuts: Vec<usize> = cut.into_iter().map(|at| at.min(frame.len())).chain([0, frame.len()]).collect();
         cuts.sort_unstable();
         let pieces: Vec<&[u8]> = cuts.windows(2).map(|ends| &frame[ends[0]..ends[1]]).collect();
