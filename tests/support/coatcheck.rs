@@ -53,7 +53,7 @@ impl Coatcheck {
 
     /// Starts it again, on the same ports, with a changed config; a running process is killed.
     pub async fn restart(&mut self, change: impl FnOnce(&mut Value)) {
-        self.config["listen"] = self.bound.clone();
+        self.pin_ports();
         change(&mut self.config);
         self.process.kill();
         self.start_again().await;
@@ -62,11 +62,17 @@ impl Coatcheck {
     /// Replaces the process as an orchestrator does: tells it to stop, waits for its end, starts a new one on the same
     /// ports. Returns how the old one ended.
     pub async fn roll(&mut self) -> ExitStatus {
+        self.pin_ports();
         self.process.signal("TERM");
         let process = Mutex::new(&mut self.process);
         let status = eventually("the process ends", || std::future::ready(process.lock().unwrap().ended())).await;
         self.start_again().await;
         status
+    }
+
+    /// From the next start on its config names the ports that it has.
+    fn pin_ports(&mut self) {
+        self.config["listen"] = self.bound.clone();
     }
 
     async fn start_again(&mut self) {
