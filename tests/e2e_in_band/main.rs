@@ -27,12 +27,14 @@ mod support {
     pub mod jar;
     pub mod jwt;
     pub mod mode;
+    pub mod mount;
     pub mod otlp;
     pub mod page;
     pub mod patience;
     pub mod peers;
     pub mod process;
     pub mod provider;
+    pub mod raw;
     pub mod redis;
     mod rendered;
     mod secrets;
@@ -51,6 +53,8 @@ mod checks;
 mod claims;
 #[path = "../e2e/csrf.rs"]
 mod csrf;
+#[path = "../e2e/drain.rs"]
+mod drain;
 #[path = "../e2e/forward.rs"]
 mod forward;
 #[path = "../e2e/harness.rs"]
@@ -63,17 +67,27 @@ mod kinds;
 mod login;
 #[path = "../e2e/logout.rs"]
 mod logout;
+#[path = "../e2e/metadata.rs"]
+mod metadata;
 #[path = "../e2e/operate.rs"]
 mod operate;
 #[path = "../e2e/outage.rs"]
 mod outage;
+#[path = "../e2e/overload.rs"]
+mod overload;
 #[path = "../e2e/paths.rs"]
 mod paths;
 #[path = "../e2e/refresh.rs"]
 mod refresh;
+#[path = "../e2e/reload.rs"]
+mod reload;
+#[path = "../e2e/reload_store.rs"]
+mod reload_store;
 #[path = "../e2e/rendered.rs"]
 mod rendered;
 #[path = "../e2e/takeover.rs"]
 mod takeover;
+#[path = "../e2e/trace.rs"]
+mod trace;
 
 mod in_band;
