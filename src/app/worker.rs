@@ -35,8 +35,10 @@ const MAX_STREAMS: u32 = 1024;
 /// acceptance would end the whole connection of an Envoy worker; this one is not reached by all its streams at once.
 const MAX_PENDING_RESETS: usize = 16 * MAX_STREAMS as usize;
 
-/// Fields of a check's own head: what the browser sent is in the message.
-const HEAD_BYTES: u32 = 16 * 1024;
+/// Fields of a check's own head. Not all of it is Envoy's: its tracer puts the client's `tracestate` there as it came. A
+/// head over the limit would be refused before it is ours to answer, which `failure_mode_allow` lets through; so it is
+/// as long as a message (`grpc`), far over the headers that Envoy takes from a client unless it is told otherwise.
+const HEAD_BYTES: u32 = 1024 * 1024;
 
 /// What a peer may send of one message, and of all, before we read it.
 const STREAM_WINDOW: u32 = 256 * 1024;

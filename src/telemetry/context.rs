@@ -16,6 +16,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::sampler::Sampler;
 
+/// A longer `tracestate` is not read: 512 characters are to be passed on (W3C Trace Context §3.3.1.5), a client may send
+/// what it likes, and every span would carry it.
+const MAX_STATE: usize = 8192;
+
 /// The target of spans that may stand at the top of a trace. All others need a recorded span around them.
 pub(super) const ROOT_TARGET: &str = "coatcheck::request";
 
@@ -139,8 +143,8 @@ fn adopt(span: &Span, parent: Option<SpanContext>) {
     }
 }
 
-/// Reads `traceparent` (W3C Trace Context §3.2) and `tracestate`. A bad `traceparent` is none; a bad or empty
-/// `tracestate` does not spoil a good `traceparent`.
+/// Reads `traceparent` (W3C Trace Context §3.2) and `tracestate`. A bad `traceparent` is none; a bad, empty or
+/// overlong `tracestate` does not spoil a good `traceparent`.
 fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
     let mut parts = traceparent.trim().splitn(5, '-');
     let version = hex::<2>(parts.next()?)?;
@@ -152,7 +156,8 @@ fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
         return None;
     }
     let flags = if flags & 1 == 1 { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
-    let state = tracestate.and_then(|state| TraceState::from_str(state).ok()).unwrap_or_default();
+    let state = tracestate.filter(|state| state.len() <= MAX_STATE);
+    let state = state.and_then(|state| TraceState::from_str(state).ok()).unwrap_or_default();
     let span_id = SpanId::from(u64::try_from(span_id).ok()?);
     Some(SpanContext::new(TraceId::from(trace_id), span_id, flags, true, state))
 }
@@ -189,6 +194,16 @@ mod tests {
         for state in ["", " ", "nonsense", "=,="] {
             assert!(parse(GOOD, Some(state)).unwrap().is_sampled(), "{state:?}");
         }
+    }
+
+    #[test]
+    fn a_tracestate_is_read_up_to_its_limit() {
+        let members: Vec<String> = (0..32).map(|number| format!("k{number:02}={}", "x".repeat(251))).collect();
+        let longest = members.join(",") + "x";
+        assert_eq!(longest.len(), MAX_STATE);
+        assert_eq!(parse(GOOD, Some(&longest)).unwrap().trace_state().get("k00").map(str::len), Some(251));
+        let parent = parse(GOOD, Some(&(longest + "x"))).unwrap();
+        assert!(parent.is_sampled() && parent.trace_state().get("k00").is_none());
     }
 
     #[test]

@@ -139,6 +139,20 @@ async fn a_body_that_is_too_long_for_us_gets_nobody_past_us() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tracestate_that_envoy_passes_on_whole_gets_nobody_past_us() {
+    let stack = Plan::new().otlp().envoy(|config| edit_ext_authz(config, &careless)).start().await;
+    let browser = stack.browser();
+    // Envoy takes 60 KiB of headers from a client, and copies this one into the head of its check.
+    for size in [1, 17, 40, 50] {
+        let call = Call::fetch("GET", &shop("/api/x"), Site::SameOrigin)
+            .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+            .header("tracestate", format!("a={}", "x".repeat(size * 1024)));
+        let refused = browser.send(call).await;
+        assert_eq!((refused.status, stack.upstream.count("/api/x")), (401, 0), "{size} KiB");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_without_a_free_connection_means_503_and_not_open() {
     let stack = Plan::new().config(|config| config["limits"] = json!({ "connections": 4 })).start().await;
     stack.envoy.sees_healthy(1).await;
