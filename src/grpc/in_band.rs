@@ -94,19 +94,26 @@ fn fields(request: &Request<'_>, metadata: &MetadataMap) -> Result<HeaderMap, Un
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Unfit)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| Unfit)?;
         if !OF_THE_CONNECTION.contains(&name) {
-            fields.append(name, value);
+            fields.try_append(name, value).map_err(|_| Unfit)?;
         }
     }
-    fields.insert(HOST, HeaderValue::try_from(request.host).map_err(|_| Unfit)?);
+    put(&mut fields, HOST, request.host.as_bytes())?;
     // Envoy's own span is the nearer parent; the request's field is the client's.
     if let Some(parent) = metadata.get("traceparent") {
-        fields.insert("traceparent", HeaderValue::from_bytes(parent.as_bytes()).map_err(|_| Unfit)?);
+        put(&mut fields, HeaderName::from_static("traceparent"), parent.as_bytes())?;
         fields.remove("tracestate");
         if let Some(state) = metadata.get("tracestate") {
-            fields.insert("tracestate", HeaderValue::from_bytes(state.as_bytes()).map_err(|_| Unfit)?);
+            put(&mut fields, HeaderName::from_static("tracestate"), state.as_bytes())?;
         }
     }
     Ok(fields)
+}
+
+/// Not `insert`, which panics where the map can hold no more.
+fn put(fields: &mut HeaderMap, name: HeaderName, value: &[u8]) -> Result<(), Unfit> {
+    let value = HeaderValue::from_bytes(value).map_err(|_| Unfit)?;
+    fields.try_insert(name, value).map_err(|_| Unfit)?;
+    Ok(())
 }
 
 /// The response as it stands, whatever its status: nothing of it lets a request through. `None` if it is no text, which an

@@ -105,6 +105,17 @@ async fn what_is_no_http_is_refused_without_asking_the_routes() {
     }
 }
 
+#[tokio::test]
+async fn more_fields_than_a_request_can_hold_are_refused() {
+    let names: Vec<String> = (0..40_000).map(|number| format!("x{number}")).collect();
+    // The map is full with 24 576 names: one more is too many, and so is our own `host`.
+    for count in [24_576, 24_577, names.len()] {
+        let fields: Vec<(&str, &[u8])> = names.iter().take(count).map(|name| (name.as_str(), b"".as_slice())).collect();
+        let answer = ask(Router::new(), &request("/auth/login", &fields, b""), &MetadataMap::new(), LONG).await;
+        assert_eq!((answer.status, answer.reason), (400, Reason::Malformed), "{count}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn routes_that_do_not_answer_in_time_are_ended_and_put_off() {
     let (held, mut ended) = tokio::sync::mpsc::channel::<()>(1);
