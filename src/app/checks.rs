@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
+use futures_util::future::select_all;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tonic_health::ServingStatus;
@@ -56,17 +58,35 @@ pub(super) async fn serve(door: Door, stage: Arc<Stage>, readiness: Readiness, s
 
 /// Hands out connections in turn. Returns when a worker is gone.
 async fn distribute(door: &Door, workers: &[mpsc::Sender<Arrival>]) {
-    for worker in workers.iter().cycle() {
+    for turn in (0..workers.len()).cycle() {
         let (stream, place) = door.accept().await;
         match stream.park() {
             Ok(parked) => {
-                if worker.send((parked, place)).await.is_err() {
+                if hand_out(workers, turn, (parked, place)).await.is_err() {
                     return;
                 }
             }
             Err(error) => tracing::warn!(%error, "a connection was lost on its way to a thread for checks"),
         }
     }
+}
+
+/// A worker that takes nothing any more.
+#[derive(Debug, PartialEq, Eq)]
+struct Gone;
+
+/// To the worker whose turn it is; one that is behind is passed over, so that it holds up no other. Waits when all are.
+async fn hand_out<T>(workers: &[mpsc::Sender<T>], turn: usize, mut arrival: T) -> Result<(), Gone> {
+    for worker in workers.iter().cycle().skip(turn).take(workers.len()) {
+        match worker.try_send(arrival) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(back)) => arrival = back,
+            Err(TrySendError::Closed(_)) => return Err(Gone),
+        }
+    }
+    let (first_free, ..) = select_all(workers.iter().map(|worker| Box::pin(worker.reserve()))).await;
+    first_free.map_err(|_| Gone)?.send(arrival);
+    Ok(())
 }
 
 /// Tells Envoy's health checks whether checks are worth sending here, for ever.
@@ -81,5 +101,28 @@ async fn tell_health(reporter: &HealthReporter, readiness: Readiness) {
         if status.changed().await.is_err() {
             return std::future::pending().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_is_behind_holds_up_no_other() {
+        let (senders, mut receivers): (Vec<_>, Vec<_>) = (0..3).map(|_| mpsc::channel(1)).unzip();
+        for (arrival, to) in [(1, 1), (2, 2), (3, 0)] {
+            hand_out(&senders, 1, arrival).now_or_never().unwrap().unwrap();
+            assert_eq!(receivers[to].len(), 1, "{arrival}");
+        }
+        let mut waiting = Box::pin(hand_out(&senders, 1, 4));
+        assert!((&mut waiting).now_or_never().is_none(), "all are full");
+        assert_eq!(receivers[0].recv().await, Some(3));
+        waiting.await.unwrap();
+        assert_eq!(receivers[0].recv().await, Some(4), "the first that has room, not the one whose turn it was");
+        drop(receivers);
+        assert_eq!(hand_out(&senders, 0, 5).await, Err(Gone));
     }
 }
