@@ -54,6 +54,21 @@ const GRACE: Duration = Duration::from_secs(60);
 /// A connection on its way to a thread, and its place among all.
 pub(super) type Arrival = (Parked, OwnedSemaphorePermit);
 
+/// What a connection is served with.
+trait Served:
+    Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Send
+    + 'static
+{
+}
+
+impl<S> Served for S where
+    S: Service<http::Request<Incoming>, Response = http::Response<Body>, Error = Infallible, Future: Send + 'static>
+        + Send
+        + 'static
+{
+}
+
 /// Runs a thread until told to stop. `make` is called on its runtime.
 pub(super) fn run(
     make: impl FnOnce(Arc<ThreadLoad>) -> anyhow::Result<AuthzService>,
@@ -80,43 +95,47 @@ pub(super) fn run(
 }
 
 /// Takes connections until told to stop, then waits for those that are there.
-async fn serve(mut arrivals: mpsc::Receiver<Arrival>, services: Services<impl Health>, stop: &Stop) {
+async fn serve<S: Served + Clone>(mut arrivals: mpsc::Receiver<Arrival>, services: S, stop: &Stop) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.draining() => break,
-            Some((parked, place)) = arrivals.recv() => match parked.wake() {
-                Ok(stream) => {
-                    let connection = connection(stream, services.clone(), stop.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => tracing::warn!(%error, "a connection was lost on its way to a thread for checks"),
-            },
+            Some(arrival) = arrivals.recv() => take(arrival, &services, stop, &mut connections),
             Some(_) = connections.join_next() => {}
         }
+    }
+    // What was accepted before is told to go like the others, not dropped; nothing is handed out any more.
+    while let Some(arrival) = arrivals.recv().await {
+        take(arrival, &services, stop, &mut connections);
     }
     while connections.join_next().await.is_some() {}
 }
 
-/// One connection, until its peer closes it, it is old, or the process stops.
+fn take<S: Served + Clone>((parked, place): Arrival, services: &S, stop: &Stop, connections: &mut JoinSet<()>) {
+    match parked.wake() {
+        Ok(stream) => {
+            let connection = connection(stream, services.clone(), stop.clone(), age());
+            connections.spawn(async move {
+                connection.await;
+                drop(place);
+            });
+        }
+        Err(error) => tracing::warn!(%error, "a connection was lost on its way to a thread for checks"),
+    }
+}
+
+/// One connection, until its peer closes it, it is of this age, or the process stops.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    services: impl Service<
-        http::Request<Incoming>,
-        Response = http::Response<Body>,
-        Error = Infallible,
-        Future: Send + 'static,
-    >,
+    services: impl Served,
     stop: Stop,
+    age: Duration,
 ) {
     let connection = builder().serve_connection(TokioIo::new(Greeting::new(stream)), services);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
-        () = sleep(age()) => None,
+        () = sleep(age) => None,
         () = stop.draining() => None,
     };
     let ended = if let Some(ended) = ended {
