@@ -67,8 +67,6 @@ struct Inner {
     admission: Admission,
     /// The answer to a check that is not taken on, made once.
     busy: Bytes,
-    /// Whether a message that is too long was told: anybody may be able to send one.
-    told: AtomicBool,
 }
 
 impl AuthzService {
@@ -82,7 +80,7 @@ impl AuthzService {
         admission: Admission,
     ) -> Self {
         let busy = framed(Checked { verdict: answer::busy(), about: About::default() });
-        Self(Arc::new(Inner { checker, login_routes, tracing, admission, busy, told: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { checker, login_routes, tracing, admission, busy }))
     }
 }
 
@@ -127,14 +125,19 @@ impl Inner {
         let deadline = arrived + budget.saturating_sub(MARGIN.min(budget / 4));
         let checked = match timeout_at(deadline, unary::message(body, MAX_MESSAGE)).await {
             Ok(Ok(message)) => self.check(&metadata, &message, deadline).await,
-            Ok(Err(unread)) => self.refuse(unread),
+            Ok(Err(Unread::Gone)) => return self.busy.clone(),
+            Ok(Err(Unread::TooLong)) => {
+                tell_too_long();
+                self.refuse(413)
+            }
+            Ok(Err(Unread::Malformed)) => self.refuse(400),
             Err(_elapsed) => self.checker.load().settle(None, answer::busy()),
         };
         framed(checked)
     }
 
     async fn check(&self, metadata: &MetadataMap, message: &[u8], deadline: Instant) -> Checked {
-        let Ok(request) = decode::request(message) else { return self.refuse(Unread::Malformed) };
+        let Ok(request) = decode::request(message) else { return self.refuse(400) };
         let checker = self.checker.load_full();
         if let Some(app) = checker.login_routes_of(&request) {
             let verdict = self.login_routes.answer(&request, &app, metadata, deadline).await;
@@ -144,24 +147,22 @@ impl Inner {
         checker.check(&request, deadline).instrument(span).await
     }
 
-    fn refuse(&self, unread: Unread) -> Checked {
-        let status = match unread {
-            Unread::Malformed => 400,
-            Unread::TooLong => {
-                if !self.told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(limit = MAX_MESSAGE, "a check was refused for its length; told once");
-                }
-                413
-            }
-        };
+    fn refuse(&self, status: u16) -> Checked {
         self.checker.load().settle(None, answer::refused(&HttpRequest::default(), status, Reason::Malformed))
+    }
+}
+
+/// Once in the life of the process: anybody may be able to send such a message, to any thread.
+fn tell_too_long() {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        tracing::warn!(limit = MAX_MESSAGE, "a check was refused for its length; told once");
     }
 }
 
 /// The answer, with what is told of it behind: fields of a message may come in any order.
 fn framed(checked: Checked) -> Bytes {
     let Checked { verdict, about } = checked;
-    let mut told = Vec::with_capacity(256);
-    metadata::encode(&about, verdict.reason(), &mut told);
-    unary::framed(&encode::response(verdict), &told)
+    let reason = verdict.reason();
+    unary::framed(&encode::response(verdict), |frame| metadata::encode(&about, reason, frame))
 }

@@ -90,7 +90,8 @@ impl SessionId {
     pub fn tag(&self) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.0);
         let short = digest.as_ref().iter().take(4).fold(0_u32, |short, byte| short << 8 | u32::from(*byte));
-        format!("{short:08x}")
+        // Made for every check.
+        (0..8).rev().filter_map(|place| char::from_digit(short >> (4 * place) & 0xf, 16)).collect()
     }
 }
 

@@ -205,25 +205,35 @@ impl App {
 
 /// All apps of a process.
 #[derive(Debug, Clone, Default)]
-pub struct Apps(Vec<Arc<App>>);
+pub struct Apps {
+    apps: Vec<Arc<App>>,
+    in_band: bool,
+}
 
 impl Apps {
     /// Takes apps with distinct names and hosts; `config` made sure of that.
     #[must_use]
     pub fn new(apps: Vec<App>) -> Self {
-        Self(apps.into_iter().map(Arc::new).collect())
+        let in_band = apps.iter().any(|app| app.login.mode == LoginMode::InBand);
+        Self { apps: apps.into_iter().map(Arc::new).collect(), in_band }
+    }
+
+    /// Whether Check answers the login routes of any app.
+    #[must_use]
+    pub const fn any_in_band(&self) -> bool {
+        self.in_band
     }
 
     /// By name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Arc<App>> {
-        self.0.iter().find(|app| &*app.name == name)
+        self.apps.iter().find(|app| &*app.name == name)
     }
 
     /// By `Host` header.
     #[must_use]
     pub fn by_host(&self, host: &str) -> Option<&Arc<App>> {
-        self.0.iter().find(|app| app.origins.iter().any(|origin| origin.matches_host(host)))
+        self.apps.iter().find(|app| app.origins.iter().any(|origin| origin.matches_host(host)))
     }
 
     /// The app that a request is for: the one that Envoy names, else the one whose origin its host is.
@@ -234,6 +244,6 @@ impl Apps {
 
     /// In the order of the config.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<App>> {
-        self.0.iter()
+        self.apps.iter()
     }
 }

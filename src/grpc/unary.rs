@@ -18,6 +18,9 @@ use tonic::body::Body;
 /// Before each message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
+/// Room for the fields that are written behind a message; they seldom need more.
+const REST: usize = 256;
+
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const OK: HeaderValue = HeaderValue::from_static("0");
@@ -27,21 +30,24 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 pub(super) enum Unread {
     /// It is longer than allowed.
     TooLong,
-    /// Compressed, cut off, or more than one. We announce no compression.
+    /// Compressed, shorter than it says, or more than one. We announce no compression.
     Malformed,
+    /// The stream was reset or its connection lost before its end: nobody waits for an answer.
+    Gone,
 }
 
 /// Reads the message of a call, to the end of the stream.
 pub(super) async fn message(mut body: Body, limit: usize) -> Result<Bytes, Unread> {
     let mut read = Bytes::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(more) = frame.map_err(|_| Unread::Malformed)?.into_data() else { continue };
+        let Ok(more) = frame.map_err(|_| Unread::Gone)?.into_data() else { continue };
         if read.len() + more.len() > PREFIX + limit {
             return Err(Unread::TooLong);
         }
         read = joined(read, more);
     }
-    unframed(read)
+    // hyper takes some resets, Envoy's among them, for the end of the body.
+    if body.is_end_stream() { unframed(read) } else { Err(Unread::Gone) }
 }
 
 /// Almost always the whole message is one frame, which is then not copied.
@@ -61,15 +67,17 @@ fn unframed(mut read: Bytes) -> Result<Bytes, Unread> {
     if compressed == 0 && length == read.len() { Ok(read) } else { Err(Unread::Malformed) }
 }
 
-/// A message with its prefix, ready to be sent any number of times. `rest` is fields of it that are encoded already.
-pub(super) fn framed(message: &impl Message, rest: &[u8]) -> Bytes {
-    let length = message.encoded_len() + rest.len();
-    let mut frame = BytesMut::with_capacity(PREFIX + length);
-    frame.put_u8(0);
-    // Our answers are far shorter than 4 GiB.
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+/// A message with its prefix, ready to be sent any number of times. `rest` writes further fields of it.
+pub(super) fn framed(message: &impl Message, rest: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut frame = BytesMut::with_capacity(PREFIX + message.encoded_len() + REST);
+    frame.put_bytes(0, PREFIX);
     message.encode_raw(&mut frame);
-    frame.put_slice(rest);
+    rest(&mut frame);
+    // Our answers are far shorter than 4 GiB.
+    let length = u32::try_from(frame.len() - PREFIX).unwrap_or(u32::MAX);
+    if let Some(place) = frame.get_mut(1..PREFIX) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
     frame.freeze()
 }
 

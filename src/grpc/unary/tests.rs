@@ -1,6 +1,7 @@
 //! What is read, and what is not.
 
 use std::collections::VecDeque;
+use std::io;
 
 use proptest::prelude::*;
 
@@ -15,6 +16,10 @@ impl hyper::body::Body for Pieces {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -47,13 +52,38 @@ fn a_message_over_the_limit_is_not_collected() {
     assert_eq!(read, Some(Err(Unread::TooLong)));
 }
 
+/// A whole message on a stream that never ends: reset, with an error or, for hyper, without.
+struct Reset(Option<Bytes>, Option<io::ErrorKind>);
+
+impl hyper::body::Body for Reset {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let data = self.0.take().map(|piece| Ok(Frame::data(piece)));
+        Poll::Ready(data.or_else(|| self.1.take().map(|kind| Err(kind.into()))))
+    }
+}
+
+#[test]
+fn a_stream_that_is_reset_is_told_from_a_bad_message() {
+    let message = || Bytes::from_static(&[0, 0, 0, 0, 1, b'a']);
+    for sent in [None, Some(message().slice(..3)), Some(message())] {
+        for error in [None, Some(io::ErrorKind::ConnectionReset)] {
+            let body = Body::new(Reset(sent.clone(), error));
+            let read = futures_util::FutureExt::now_or_never(super::message(body, 1000)).unwrap();
+            assert_eq!(read, Err(Unread::Gone), "{sent:?} {error:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_framed_is_read_again_however_it_is_cut(
         text in proptest::collection::vec(any::<u8>(), 0..300),
         cut in proptest::collection::vec(0_usize..310, 0..5),
     ) {
-        let frame = framed(&text, &[]);
+        let frame = framed(&text, |_| {});
         let mut cuts: Vec<usize> = cut.into_iter().map(|at| at.min(frame.len())).chain([0, frame.len()]).collect();
         cuts.sort_unstable();
         let pieces: Vec<&[u8]> = cuts.windows(2).map(|ends| &frame[ends[0]..ends[1]]).collect();
