@@ -44,8 +44,9 @@ impl Stage {
     pub(super) fn new(process: Process, first: Generation, threads: u32) -> Self {
         let web = Arc::new(ArcSwap::new(Arc::clone(&first.web)));
         let routes = http::router(Arc::clone(&web));
-        let login_routes = LoginRoutes::new(routes, process.runtime.clone(), process.tracker.clone());
-        let capacity = Capacity::new(first.config.limits.checks, first.config.limits.wait);
+        let limits = &first.config.limits;
+        let login_routes = LoginRoutes::new(routes, process.runtime.clone(), process.tracker.clone(), limits.checks);
+        let capacity = Capacity::new(limits.checks, limits.wait);
         Self {
             process,
             web,
