@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,51 +98,65 @@ impl App {
     }
 
     /// Serves until told to stop, then drains: not ready, wait, no new work, finish what is under way. Told again, it
-    /// ends at once. At `hangup` it reloads. The end of any task ends the process.
+    /// ends at once. At `hangup` it reloads. The end of any task ends the process, as an error: after the same drain, since
+    /// refreshes under way hold tokens that nobody else has.
     pub async fn run(self, mut signals: Signals, hangup: Signal) -> anyhow::Result<()> {
         let Self { doors, stage, readiness, origin } = self;
         let process = &stage.process;
         let stop = Stop::default();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(checks::serve(doors.grpc, Arc::clone(&stage), readiness.clone(), stop.clone()));
-        tasks.spawn(servers::http(doors.http, http::router(Arc::clone(&stage.web)), stop.drain_token()));
+        let mut servers = JoinSet::new();
+        servers.spawn(checks::serve(doors.grpc, Arc::clone(&stage), readiness.clone(), stop.clone()));
+        servers.spawn(servers::http(doors.http, http::router(Arc::clone(&stage.web)), stop.drain_token()));
+        let mut helpers = JoinSet::new();
         let admin = admin::router(readiness.clone(), process.metrics.clone());
         // Answers until the very end, so that a probe sees why we are not ready.
         let admin_stop = CancellationToken::new();
-        tasks.spawn(servers::http(doors.admin, admin, admin_stop.clone()));
-        let mut helpers = JoinSet::new();
+        helpers.spawn(servers::http(doors.admin, admin, admin_stop.clone()));
         let (tell_providers, providers) = watch::channel(stage.current().providers.clone());
-        helpers.spawn(probe::watch(readiness.clone(), process.store.clone(), providers));
+        let watching = probe::watch(readiness.clone(), process.store.clone(), providers);
+        helpers.spawn(async {
+            watching.await;
+            anyhow::Ok(())
+        });
         let reloader = Reloader::new(Arc::clone(&stage), readiness.clone(), origin, tell_providers);
         helpers.spawn(async move { match reloader.run(hangup).await {} });
-        let why = tokio::select! {
-            why = signals.next() => why,
-            Some(ended) = tasks.join_next() => {
-                ended.context("a server panicked")??;
-                anyhow::bail!("a server ended by itself");
-            }
-            Some(_) = helpers.join_next() => anyhow::bail!("a helper task ended by itself"),
+        let (why, outcome) = tokio::select! {
+            why = signals.next() => (why.to_owned(), Ok(())),
+            Some(ended) = servers.join_next() => failed("a server", ended),
+            Some(ended) = helpers.join_next() => failed("a helper task", ended),
         };
         let shutdown = stage.current().config.shutdown.clone();
         tokio::select! {
-            () = drain(why, (&readiness, &process.tracker), &shutdown, &stop, &mut tasks) => {}
+            () = drain(&why, (&readiness, &process.tracker), &shutdown, &stop, &mut servers) => {}
             why = signals.next() => tracing::warn!(why, "told to stop once more: what was under way is given up"),
         }
         stop.end();
         admin_stop.cancel();
         process.close().await;
-        tracing::info!("stopped");
-        Ok(())
+        if outcome.is_ok() {
+            tracing::info!("stopped");
+        }
+        outcome
     }
 }
 
-/// Until nothing is under way any more but the admin server, or the limit is over.
+/// Why the process has to end when one of its tasks has: for the log, and as its outcome.
+fn failed(what: &str, ended: Result<anyhow::Result<()>, JoinError>) -> (String, anyhow::Result<()>) {
+    let error = match ended {
+        Ok(Ok(())) => anyhow::anyhow!("{what} ended by itself"),
+        Ok(Err(error)) => error.context(format!("{what} ended by itself")),
+        Err(error) => anyhow::Error::new(error).context(format!("{what} panicked")),
+    };
+    (format!("{error:#}"), Err(error))
+}
+
+/// Until nothing is under way any more, or the limit is over.
 async fn drain(
     why: &str,
     (readiness, tracker): (&Readiness, &TaskTracker),
     shutdown: &ShutdownConfig,
     stop: &Stop,
-    tasks: &mut JoinSet<anyhow::Result<()>>,
+    servers: &mut JoinSet<anyhow::Result<()>>,
 ) {
     // Who never said that it takes checks has nobody to tell.
     let delay = if readiness.status().takes_checks() { shutdown.drain_delay } else { Duration::ZERO };
@@ -151,9 +165,7 @@ async fn drain(
     sleep(delay).await;
     stop.drain();
     let drained = timeout(shutdown.timeout, async {
-        while tasks.len() > 1 {
-            tasks.join_next().await;
-        }
+        while servers.join_next().await.is_some() {}
         // Refreshes under way store what the provider rotated.
         tracker.close();
         tracker.wait().await;
@@ -167,4 +179,22 @@ async fn drain(
 fn threads() -> u32 {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_by_itself_is_the_outcome_however_it_ends() {
+        let told = |ended| failed("a helper task", ended);
+        let (why, outcome) = told(Ok(Ok(())));
+        assert_eq!((why.as_str(), outcome.is_err()), ("a helper task ended by itself", true));
+        let (why, outcome) = told(Ok(Err(anyhow::anyhow!("no descriptors"))));
+        assert_eq!((why.as_str(), outcome.is_err()), ("a helper task ended by itself: no descriptors", true));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending::<anyhow::Result<()>>()).abort();
+        let (why, outcome) = told(tasks.join_next().await.unwrap());
+        assert!(why.starts_with("a helper task panicked: ") && outcome.is_err(), "{why}");
+    }
 }

@@ -21,12 +21,16 @@ pub(super) fn keys(old: &Config, new: &Config) -> Vec<&'static str> {
         .into_iter()
         .chain(logs_and_traces(telemetry, &new.telemetry))
         .chain(bounds(limits, &new.limits));
-    let changed = changed.filter_map(|(key, same)| (!same).then_some(key));
-    changed.chain(sessions(store, &new.store)).collect()
+    named(changed).into_iter().chain(sessions(store, &new.store)).collect()
 }
 
 /// A key, and whether both sides say the same.
 type Compared = (&'static str, bool);
+
+/// The keys that differ.
+fn named(compared: impl IntoIterator<Item = Compared>) -> Vec<&'static str> {
+    compared.into_iter().filter_map(|(key, same)| (!same).then_some(key)).collect()
+}
 
 /// Bound before anything ran; Envoy's configuration names them.
 fn listeners(old: &Listen, new: &Listen) -> [Compared; 3] {
@@ -55,19 +59,20 @@ fn bounds(old: &LimitsConfig, new: &LimitsConfig) -> [Compared; 3] {
     ]
 }
 
-/// Another store, or another part of it, has other sessions: flights under way would not find theirs.
-fn sessions(old: &StoreConfig, new: &StoreConfig) -> Option<&'static str> {
+/// Another store, or another part of it, has other sessions: flights under way would not find theirs, and would revoke
+/// the tokens that they were about to store.
+fn sessions(old: &StoreConfig, new: &StoreConfig) -> Vec<&'static str> {
     match (old, new) {
         (StoreConfig::Embedded { path: old }, StoreConfig::Embedded { path: new }) => {
-            (old != new).then_some("store.path")
+            named([("store.path", old == new)])
         }
         (StoreConfig::Redis(old), StoreConfig::Redis(new)) => {
             let RedisConfig {
                 prefix,
-                // Connected anew.
+                database,
+                // Connected anew: the same sessions at another address, as after a failover.
                 host: _,
                 port: _,
-                database: _,
                 tls: _,
                 username: _,
                 password: _,
@@ -75,10 +80,10 @@ fn sessions(old: &StoreConfig, new: &StoreConfig) -> Option<&'static str> {
                 response_timeout: _,
                 connect_timeout: _,
             } = old;
-            (*prefix != new.prefix).then_some("store.prefix")
+            named([("store.url (its database)", *database == new.database), ("store.prefix", *prefix == new.prefix)])
         }
         (StoreConfig::Embedded { .. }, StoreConfig::Redis(_))
-        | (StoreConfig::Redis(_), StoreConfig::Embedded { .. }) => Some("store.kind"),
+        | (StoreConfig::Redis(_), StoreConfig::Embedded { .. }) => vec!["store.kind"],
     }
 }
 
@@ -135,6 +140,7 @@ keys: [ { id: 1, value: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA } ]
             (String::new(), "store: { path: ./other.db }".to_owned(), vec!["store.path"]),
             (String::new(), redis(url), vec!["store.kind"]),
             (redis(url), redis(&format!("{url}, prefix: \"other:\"")), vec!["store.prefix"]),
+            (redis(url), redis("url: redis://127.0.0.1:6379/1"), vec!["store.url (its database)"]),
         ];
         for (old, new, expected) in cases {
             assert_eq!(between(&old, &new), expected, "{old} -> {new}");
@@ -148,7 +154,7 @@ keys: [ { id: 1, value: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA } ]
         let cases = [
             (String::new(), REDIS.to_owned()),
             (String::new(), "shutdown: { drain_delay: 9s, timeout: 9s }".to_owned()),
-            (redis(url), redis("url: redis://localhost:6380/1, username: u, password: a-password")),
+            (redis(url), redis("url: redis://localhost:6380/0, username: u, password: a-password")),
             (redis(url), redis(&format!("{url}, connections: 9, response_timeout: 9ms, connect_timeout: 9ms"))),
         ];
         for (old, new) in cases {

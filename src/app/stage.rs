@@ -1,5 +1,7 @@
-//! Where the servers find the current generation. Each request takes what it finds, once, and keeps it to its end; a
-//! swap concerns the requests after it.
+//! Where the servers find the current generation. A check takes its checker once, a request to the login routes their `Web`,
+//! and keeps it to its end; a swap concerns the requests after it. A check that hands its request to the login routes takes
+//! both, one after the other: during a swap it may be recognized by the old generation and answered by the new one, or the
+//! other way round. [`Stage::swap`] says why either is well.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,8 +46,9 @@ impl Stage {
     pub(super) fn new(process: Process, first: Generation, threads: u32) -> Self {
         let web = Arc::new(ArcSwap::new(Arc::clone(&first.web)));
         let routes = http::router(Arc::clone(&web));
-        let login_routes = LoginRoutes::new(routes, process.runtime.clone(), process.tracker.clone());
-        let capacity = Capacity::new(first.config.limits.checks, first.config.limits.wait);
+        let limits = &first.config.limits;
+        let login_routes = LoginRoutes::new(routes, process.runtime.clone(), process.tracker.clone(), limits.checks);
+        let capacity = Capacity::new(limits.checks, limits.wait);
         Self {
             process,
             web,
@@ -107,6 +110,10 @@ impl Stage {
     }
 
     /// From now on requests find `next`, and the store is asked over `connections`.
+    ///
+    /// Checkers first: only the routes issue tickets, and whoever has one that the new routes sealed asks checkers that know
+    /// its key. Until the routes follow, they issue under the old key, which a ring keeps beside a new one. A request that
+    /// one generation recognized and the other answers is judged by the latter as if the listener had brought it.
     pub(super) fn swap(&self, next: Generation, connections: Connections) {
         connections.adopt();
         for seat in self.seats().iter() {

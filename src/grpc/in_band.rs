@@ -25,7 +25,8 @@ use crate::core::in_band::HandedOver;
 use crate::core::request::Request;
 use crate::core::verdict::{Denial, Reason, Verdict};
 
-/// More logins at once than this are answered 503: a slow provider must not take all the places of checks.
+/// More logins at once than this are answered 503, and never more than half of the places of checks: each holds one for
+/// as long as the provider takes.
 const MAX_AT_ONCE: usize = 1_000;
 
 /// No page of ours comes near it.
@@ -46,10 +47,10 @@ pub struct LoginRoutes {
 struct Unfit;
 
 impl LoginRoutes {
-    /// The routes of `router`, to be run on `runtime`; `tasks` owns what runs.
+    /// The routes of `router`, to be run on `runtime`; `tasks` owns what runs. There are `checks` places of checks.
     #[must_use]
-    pub fn new(router: Router, runtime: Handle, tasks: TaskTracker) -> Self {
-        Self { router, runtime, tasks, slots: Semaphore::new(MAX_AT_ONCE) }
+    pub fn new(router: Router, runtime: Handle, tasks: TaskTracker, checks: usize) -> Self {
+        Self { router, runtime, tasks, slots: Semaphore::new(slots(checks)) }
     }
 
     /// Answers a request for the app's login routes by `deadline`. `metadata` is that of the check: trace context.
@@ -76,6 +77,11 @@ impl LoginRoutes {
             Ok(Ok(None) | Err(_)) | Err(_) => answer::retry_later(request, Reason::Provider),
         }
     }
+}
+
+/// Nobody could sign in with none.
+fn slots(checks: usize) -> usize {
+    MAX_AT_ONCE.min(checks / 2).max(1)
 }
 
 fn hand_over(request: &Request<'_>, app: &App, metadata: &MetadataMap) -> Result<http::Request<Body>, Unfit> {

@@ -2,7 +2,8 @@
 //!
 //! It runs in a task of its own, because the request may end at any moment: the browser goes, Envoy's timeout is over. If
 //! nobody is there any more to be given the ticket, the login is undone: neither a session that nobody holds nor
-//! tokens that nobody uses stay behind.
+//! tokens that nobody uses stay behind, and the browser keeps the session that it has. So the one that a login replaces is
+//! ended last, moments after the new ticket is out: a store that fails or hangs there costs nobody both.
 
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ pub(super) struct Redeeming {
 }
 
 impl Redeeming {
-    /// Signs in and hands out the ticket, or takes everything back.
+    /// Signs in, hands out the ticket and retires the old session; or takes everything back.
     pub(super) async fn run(self, tell: oneshot::Sender<Result<Ticket, Refusal>>) {
         let (ticket, session) = match self.sign_in().await {
             Ok(made) => made,
@@ -51,13 +52,12 @@ impl Redeeming {
                 return;
             }
         };
-        if tell.is_closed() {
-            // The browser keeps what it has: nothing is retired.
-            return self.undo(&ticket, session).await;
-        }
-        self.retire().await;
-        if let Err(Ok(ticket)) = tell.send(Ok(ticket)) {
-            self.undo(&ticket, session).await;
+        match tell.send(Ok(ticket)) {
+            // Taken. The old session is ended here, whatever becomes of the request.
+            Ok(()) => self.retire().await,
+            Err(Ok(ticket)) => self.undo(&ticket, session).await,
+            // Only what was sent comes back.
+            Err(Err(_)) => {}
         }
     }
 
@@ -111,8 +111,8 @@ impl Redeeming {
     }
 
     /// Deletes what the new session replaces: the session that this browser had when the login began, and the
-    /// one it shows now. The login stands even where that fails: nobody holds the old ticket any more once the
-    /// new cookie has arrived, and the idle lifetime ends the old session.
+    /// one it shows now. The login stands even where that fails: the browser drops the old ticket when the new cookie
+    /// arrives, and the idle lifetime ends the old session.
     async fn retire(&self) {
         let replaced = self.shown.as_ref().map(id_of);
         if let Some(ticket) = &self.shown {

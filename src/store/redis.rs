@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use self::keys::Keys;
 use self::lane::{Again, Lane};
 pub use self::manager::SetupError;
+use self::outage::Outage;
 use self::scripts::Scripts;
 use super::{IndexKey, LeaseOwner, NewSession, OnceKey, Replaced, SessionId, SessionStore, StoreError, Stored, Swap};
 use crate::config::RedisConfig;
@@ -68,7 +69,7 @@ impl Redis {
     /// Begins to connect in the background; fails only for settings that can never work. The heartbeats of
     /// its connections run on `tasks` until `stop`. To be called within the runtime.
     pub fn new(config: &RedisConfig, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Self, SetupError> {
-        let lanes = Lanes::new(config, tasks, stop)?;
+        let lanes = Lanes::new(config, tasks, stop, Outage::default)?;
         Ok(Self {
             lanes: ArcSwap::from_pointee(lanes),
             keys: Keys::new(config.prefix.clone()),
@@ -79,9 +80,9 @@ impl Redis {
     }
 
     /// Connects with other settings, and returns when the server answers there. Nothing uses these connections before
-    /// [`Self::adopt`]; the prefix of keys stays. To be called within the runtime that the store was made in.
+    /// [`Self::adopt`], and until then the caller alone is told why there are none; the prefix of keys stays. To be called within the runtime that the store was made in.
     pub async fn connect(&self, config: &RedisConfig) -> Result<Lanes, ConnectError> {
-        let lanes = Lanes::new(config, &self.tasks, &self.stop)?;
+        let lanes = Lanes::new(config, &self.tasks, &self.stop, Outage::silent)?;
         let ping = &cmd("PING");
         for lane in [&lanes.main, &lanes.side] {
             let () = lane.run(Again::Once, |mut link| async move { ping.query_async(&mut link).await }).await?;
@@ -89,8 +90,12 @@ impl Redis {
         Ok(lanes)
     }
 
-    /// From now on commands take these connections. The old ones close when the last command on them has its answer.
+    /// From now on commands take these connections. The old ones close once the last command on them has its answer and
+    /// their heartbeat has noticed: a second later at most, or when the PING under way ends.
     pub fn adopt(&self, lanes: Lanes) {
+        for lane in [&lanes.main, &lanes.side] {
+            lane.speak();
+        }
         self.lanes.store(Arc::new(lanes));
     }
 
@@ -259,10 +264,15 @@ impl SessionStore for Redis {
 }
 
 impl Lanes {
-    fn new(config: &RedisConfig, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Self, SetupError> {
+    fn new(
+        config: &RedisConfig,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+        outage: fn() -> Outage,
+    ) -> Result<Self, SetupError> {
         Ok(Self {
-            main: Lane::new(config, config.connections, tasks.clone(), stop.clone())?,
-            side: Lane::new(config, SIDE_CONNECTIONS, tasks.clone(), stop.clone())?,
+            main: Lane::new(config, config.connections, tasks.clone(), stop.clone(), outage())?,
+            side: Lane::new(config, SIDE_CONNECTIONS, tasks.clone(), stop.clone(), outage())?,
         })
     }
 

@@ -82,6 +82,10 @@ async fn a_password_that_redis_does_not_know_yet_is_taken_over_once_it_does() {
     stack.redis().command(&["ACL", "SETUSER", "coatcheck", &format!(">{second}")]);
     stack.replicas[0].reloaded("applied", 1).await;
     assert!(detail(&stack.replicas[0]).await["error"].is_null());
+    let logs = stack.replicas[0].logs();
+    let told = |text: &str| logs.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(told("Redis does not accept the new settings"), 1, "however often it is tried");
+    assert_eq!(told("cannot connect to Redis"), 0, "the connections in use are well");
     load.ends_without_a_failure().await;
 }
 

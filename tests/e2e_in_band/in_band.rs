@@ -193,3 +193,41 @@ async fn a_callback_that_takes_too_long_is_put_off_and_its_login_undone() {
     .await;
     assert!(!stack.redis().keys().iter().any(|key| key.contains(":s:")), "no session is left");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logins_at_a_provider_that_hangs_leave_half_of_the_places_to_checks() {
+    let stack = Plan::new()
+        .replicas(1)
+        .config(|config| {
+            config["limits"] = json!({ "checks": 4 });
+            config["providers"][0]["timeout"] = "10s".into();
+        })
+        .start()
+        .await;
+    let signed_in = stack.logged_in("alice").await;
+    let mut callbacks = Vec::new();
+    for user in ["bob", "carol"] {
+        let browser = stack.browser();
+        callbacks.push((browser.callback_url(user, &shop("/auth/login")).await, browser));
+    }
+    let redeemed = stack.provider().count("token.authorization_code").await;
+    stack.provider().behaves(json!({ "token_delay_ms": 5000 })).await;
+    let callbacks = callbacks
+        .into_iter()
+        .map(|(url, browser)| async move { browser.send(Call::navigation("GET", &url, Site::Cross)).await.status });
+    let callbacks: Vec<_> = callbacks.map(tokio::spawn).collect();
+    eventually("both logins wait for the provider", || async {
+        (stack.provider().count("token.authorization_code").await == redeemed + 2).then_some(())
+    })
+    .await;
+    let refused = stack.browser().send(Call::navigation("GET", &shop("/auth/login"), Site::None)).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let counted = stack.replicas[0].metric("coatcheck_decisions_total", &["reason=\"overload\""]).await;
+    assert!(counted >= 1.0, "{counted}: {}", refused.text());
+    let (one, other) = tokio::join!(stack.fetch(&signed_in, "/api/x"), stack.fetch(&signed_in, "/api/y"));
+    assert_eq!((one.status, other.status), (200, 200), "the other half is free");
+    assert!(callbacks.iter().all(|one| !one.is_finished()), "the logins still have their places");
+    for callback in callbacks {
+        assert_eq!(callback.await.unwrap(), 200);
+    }
+}

@@ -97,10 +97,15 @@ impl Bed {
         Browser::new(self)
     }
 
-    /// What the provider was asked to revoke, once every task has ended.
-    pub(crate) async fn revoked(&self) -> Vec<(TokenKind, String)> {
+    /// Returns once every task has ended.
+    pub(crate) async fn settled(&self) {
         self.tasks.close();
         tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await.expect("tasks that end");
+    }
+
+    /// What the provider was asked to revoke, once every task has ended.
+    pub(crate) async fn revoked(&self) -> Vec<(TokenKind, String)> {
+        self.settled().await;
         self.provider.seen.lock().unwrap().revoked.clone()
     }
 

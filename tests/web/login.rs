@@ -126,6 +126,7 @@ async fn a_new_login_makes_a_new_ticket_and_ends_the_old_session() {
     let first = browser.sign_in().await;
     let second = browser.sign_in().await;
     assert_ne!(first, second);
+    bed.settled().await;
     assert!(bed.held(&first).await.is_none() && bed.held(&second).await.is_some());
 
     // With SameSite=Strict the callback comes without the cookie: the attempt remembers what it replaces.
@@ -133,8 +134,24 @@ async fn a_new_login_makes_a_new_ticket_and_ends_the_old_session() {
     let mut arriving = browser.clone();
     arriving.jar.remove(COOKIE);
     arriving.get(&callback).await;
+    bed.settled().await;
     assert!(bed.held(&second).await.is_none());
     assert!(bed.held(&arriving.session().unwrap()).await.is_some());
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_over_the_old_session_does_not_hold_up_the_new_one() {
+    let bed = Bed::new();
+    let mut browser = bed.browser();
+    let first = browser.sign_in().await;
+    let callback = browser.begin("/auth/login").await;
+    let hanging = bed.store.hold().await;
+    let landed = tokio::time::timeout(Duration::from_secs(10), browser.get(&callback)).await.expect("an answer");
+    assert_eq!(landed.status, StatusCode::OK);
+    drop(hanging);
+    bed.settled().await;
+    assert!(bed.held(&first).await.is_none(), "ended nevertheless");
+    assert!(bed.held(&browser.session().unwrap()).await.is_some());
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ fn request<'a>(target: &'a str, fields: &[(&'a str, &'a [u8])], body: &'a [u8]) 
 }
 
 async fn ask(router: Router, request: &Request<'_>, metadata: &MetadataMap, budget: Duration) -> Denial {
-    let login = LoginRoutes::new(router, Handle::current(), TaskTracker::new());
+    let login = LoginRoutes::new(router, Handle::current(), TaskTracker::new(), 2);
     match login.answer(request, &app(), metadata, Instant::now() + budget).await {
         Verdict::Deny(denial) => denial,
         Verdict::Forward(_) => panic!("forwarded"),
@@ -135,8 +135,12 @@ async fn routes_that_do_not_answer_in_time_are_ended_and_put_off() {
 
 #[tokio::test]
 async fn a_slow_provider_takes_no_more_than_its_places() {
-    let mut routes = LoginRoutes::new(Router::new(), Handle::current(), TaskTracker::new());
-    routes.slots = Semaphore::new(0);
+    let cases = [(1, 1), (2, 1), (3, 1), (500, 250), (2_000, 1_000), (1_000_000, 1_000)];
+    for (checks, logins) in cases {
+        assert_eq!(slots(checks), logins, "of {checks}");
+    }
+    let routes = LoginRoutes::new(Router::new(), Handle::current(), TaskTracker::new(), 2);
+    let _taken = routes.slots.try_acquire().unwrap();
     let deadline = Instant::now() + LONG;
     let verdict = routes.answer(&request("/auth", &[], b""), &app(), &MetadataMap::new(), deadline).await;
     assert_eq!(verdict.reason(), Reason::Overload);

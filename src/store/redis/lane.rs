@@ -42,8 +42,9 @@ impl Lane {
         connections: u32,
         tasks: TaskTracker,
         stop: CancellationToken,
+        outage: Outage,
     ) -> Result<Self, SetupError> {
-        let outage = Arc::new(Outage::default());
+        let outage = Arc::new(outage);
         let manager = Manager::new(config, outage.clone(), tasks, stop)?;
         let connections = connections.max(1);
         let pool = Pool::builder()
@@ -59,6 +60,11 @@ impl Lane {
             .build_unchecked(manager);
         let deadline = config.response_timeout + config.connect_timeout;
         Ok(Self { pool, outage, deadline, tries: connections.saturating_add(1) })
+    }
+
+    /// From now on the log is told of outages.
+    pub(super) fn speak(&self) {
+        self.outage.speak();
     }
 
     /// Runs `call` on a connection, within the deadline.
