@@ -109,7 +109,7 @@ MISTAKES = [
     Mistake(SHARED, "Service", "coatcheck", "no pod has the labels", put("spec.selector", {"app": "coatcheck"})),
     Mistake(SHARED, "Service", "coatcheck", "appProtocol grpc", removed("spec.ports.0.appProtocol")),
     Mistake(SHARED, "NetworkPolicy", "coatcheck", "ingress port 9009 is no containerPort", put("spec.ingress.0.ports.0.port", 9009)),
-    Mistake(SHARED, "NetworkPolicy", "coatcheck", "lets nobody reach listen.admin", removed("spec.ingress.1")),
+    Mistake(SHARED, "NetworkPolicy", "coatcheck", "lets nobody reach listen.grpc", removed("spec.ingress.0")),
     Mistake(SHARED, "NetworkPolicy", "redis", "no pod has the labels", put("spec.ingress.0.from.0.podSelector.matchLabels", {"app": "x"})),
     Mistake(SHARED, "HorizontalPodAutoscaler", "coatcheck", "no Deployment coat", put("spec.scaleTargetRef.name", "coat")),
     Mistake(SHARED, "Deployment", "coatcheck", "sets `replicas` too", put("spec.replicas", 2)),
@@ -194,6 +194,10 @@ MISTAKES = [
     Mistake(
         SIDECAR, "Deployment", "shop", "no other container mounts", put(f"{POD}.initContainers.1.volumeMounts.1.mountPath", "/run/envoy")
     ),
+    Mistake(SIDECAR, "Service", "shop", "targetPort 8081 is no containerPort", put("spec.ports.0.targetPort", 8081)),
+    Mistake(SIDECAR, "Service", "shop", "targetPort http is a name of a sidecar's port", put("spec.ports.0.targetPort", "http")),
+    Mistake(SIDECAR, "NetworkPolicy", "shop", "ingress port 8081 is no containerPort", put("spec.ingress.0.ports.0.port", 8081)),
+    Mistake(SIDECAR, "NetworkPolicy", "shop", "ingress port admin is a name of a sidecar's port", put("spec.ingress.1.ports.0.port", "admin")),
     # The store.
     Mistake(SHARED, "StatefulSet", "redis", "redis.conf listens on 6379", put(f"{CONTAINER}.ports.0.containerPort", 6380)),
     Mistake(SHARED, "StatefulSet", "redis", "is in no volume", put(f"{CONTAINER}.volumeMounts.2.mountPath", "/etc/acl")),
