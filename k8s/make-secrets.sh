@@ -12,6 +12,9 @@ acl=$(dirname "${BASH_SOURCE[0]}")/components/redis/users.acl
 mkdir -p "$folder"
 [ ! -e "$folder/key-1" ] || { echo "$folder/key-1 is there already: choose another folder" >&2; exit 1; }
 
+# Wherever the folder is, nothing in it is to be committed.
+[ -e "$folder/.gitignore" ] || echo '*' >"$folder/.gitignore"
+
 # The server key: 32 random bytes in base64url, as `coatcheck keygen` prints them.
 openssl rand -base64 32 | tr '+/' '-_' | tr -d '=' >"$folder/key-1"
 

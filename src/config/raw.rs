@@ -34,7 +34,7 @@ pub(super) struct Root {
     /// The protected sites, at least one.
     #[schemars(required, length(min = 1))]
     pub(super) apps: Option<Vec<app::App>>,
-    /// Logs and traces.
+    /// Logs, traces and metrics.
     #[serde(default)]
     pub(super) telemetry: Telemetry,
     /// How much is taken on at once.
@@ -87,7 +87,7 @@ impl Default for Listen {
     }
 }
 
-/// Logs and traces. `RUST_LOG` and the standard `OTEL_*` variables are honoured beside these keys.
+/// Logs, traces and metrics. `RUST_LOG` and the standard `OTEL_*` variables are honoured beside these keys.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "telemetry")]
@@ -97,10 +97,10 @@ pub(super) struct Telemetry {
     /// What is logged where `RUST_LOG` is not set: a level (`error`, `warn`, `info`, `debug`, `trace`) or a
     /// filter such as `info,coatcheck::store=debug`.
     pub(super) log_level: String,
-    /// Where traces go: OTLP over gRPC, an `http://` URL (no TLS: a collector in the same host, pod or mesh). Without
-    /// it `OTEL_EXPORTER_OTLP_ENDPOINT` counts, and without both there are no traces.
+    /// Where traces and metrics go: OTLP over gRPC, an `http://` URL (no TLS: a collector in the same host, pod or
+    /// mesh). Without it the `OTEL_EXPORTER_OTLP_*ENDPOINT` variables count, and without any nothing is sent.
     pub(super) otlp_endpoint: Option<String>,
-    /// `service.name` of traces.
+    /// `service.name` of traces and metrics.
     pub(super) service_name: String,
 }
 

@@ -30,6 +30,7 @@ pub fn render(source: &Source<'_>, options: &Options) -> Result<String, Unrender
     for site in sites.iter().filter(|site| site.app.login.mode == LoginMode::Routed) {
         out += &virtual_service(source, options, &ports, site);
     }
+    out += &peer_authentication(options, &ports);
     out += &destination_rule(options, &ports);
     out += &request_authentication(source.config, options);
     Ok(out)
@@ -59,7 +60,7 @@ fn mesh_config(source: &Source<'_>, options: &Options, ports: &Ports) -> String 
 fn authorization_policy(options: &Options, sites: &[Site<'_>]) -> String {
     at_gateway(include_str!("istio/authorization_policy.yaml"), options)
         .text("provider", options.service.name.as_str())
-        .lines("rules", sites.iter().map(rule).collect::<String>())
+        .lines("rules", sites.iter().map(rule).collect::<String>() + &others(sites))
         .done()
 }
 
@@ -71,9 +72,19 @@ fn rule(site: &Site<'_>) -> String {
     };
     Fragment::new(template)
         .note("app", &site.app.name)
-        .texts("hosts", site.hosts.iter().flat_map(|host| [host.clone(), format!("{host}:*")]))
+        .texts("hosts", with_ports(site))
         .texts("paths", [prefix.clone(), format!("{prefix}/*")])
         .done()
+}
+
+/// Without this rule, a request for a host that no app has would pass unasked.
+fn others(sites: &[Site<'_>]) -> String {
+    Fragment::new(include_str!("istio/rule_others.yaml")).texts("hosts", sites.iter().flat_map(with_ports)).done()
+}
+
+/// Istio compares the whole Host header.
+fn with_ports<'a>(site: &'a Site<'_>) -> impl Iterator<Item = String> + 'a {
+    site.hosts.iter().flat_map(|host| [host.clone(), format!("{host}:*")])
 }
 
 fn virtual_service(source: &Source<'_>, options: &Options, ports: &Ports, site: &Site<'_>) -> String {
@@ -103,12 +114,21 @@ fn virtual_service(source: &Source<'_>, options: &Options, ports: &Ports, site: 
         .done()
 }
 
+fn peer_authentication(options: &Options, ports: &Ports) -> String {
+    Fragment::new(include_str!("istio/peer_authentication.yaml"))
+        .text("name", options.service.name.as_str())
+        .text("namespace", options.service.namespace.as_str())
+        .number("admin_port", ports.admin)
+        .done()
+}
+
 fn destination_rule(options: &Options, ports: &Ports) -> String {
     Fragment::new(include_str!("istio/destination_rule.yaml"))
         .text("name", options.service.name.as_str())
         .text("namespace", options.service.namespace.as_str())
         .text("service", options.service.host())
         .number("grpc_port", ports.grpc)
+        .number("http_port", ports.http)
         .done()
 }
 

@@ -92,12 +92,23 @@ def failures(schemas, binary, secrets):
     if schemas.passed_over:
         print(f"not validated without --crds: {', '.join(sorted(schemas.passed_over))}")
     failed += report("the commands in docs/", pages.command_problems(), "name what exists")
+    failed += report("coatcheck render", render_problems(everything, schemas, binary, secrets), "prints objects that the schemas take")
     failed += report("Dockerfile", image.dockerfile_problems(), "pinned, and it copies what is there")
     shared = next(source for source in everything if source.name == "k8s/overlays/shared")
     failed += report(
         "Redis and coatcheck, started as k8s/overlays/shared says", live.problems(shared, binary, secrets), "they work together"
     )
     return failed + selftest.run(everything, lambda source: problems(source, schemas, binary, secrets), report, bool(schemas.crds))
+
+
+def render_problems(everything, schemas, binary, secrets):
+    """What `coatcheck render` makes of an app in each login mode."""
+    for name in ("k8s/overlays/shared", "k8s/overlays/istio-sidecar"):
+        source = next(each for each in everything if each.name == name)
+        one = instance.instances(source)[0]
+        for gateway in ("istio", "envoy-gateway"):
+            for each in instance.rendered_for(gateway, one, binary, secrets):
+                yield from (f"{gateway}, {name}: {rendered.label(each)}: {problem}" for problem in schemas.problems(each))
 
 
 def report(name, problems, well):

@@ -79,8 +79,7 @@ def _to_coatcheck(asked, route):
 
 def _http_route(asked, route):
     for parent in route["spec"]["parentRefs"]:
-        if not asked.rendered.has("Gateway", parent.get("namespace", namespace_of(route)), parent["name"]):
-            yield f"no Gateway {parent.get('namespace')}/{parent['name']}"
+        yield from _parent(asked, route, parent)
     if not _to_coatcheck(asked, route):
         for rule in route["spec"]["rules"]:
             for back in rule["backendRefs"]:
@@ -96,6 +95,18 @@ def _http_route(asked, route):
                 path = match["path"]
                 if path["type"] != "PathPrefix" or (host, path["value"]) not in expected:
                     yield f"{path['type']} {host}{path['value']} is no login prefix; there are {sorted(expected)}"
+
+
+def _parent(asked, route, parent):
+    namespace = parent.get("namespace", namespace_of(route))
+    if not asked.rendered.has("Gateway", namespace, parent["name"]):
+        yield f"no Gateway {namespace}/{parent['name']}"
+    gateway = asked.rendered.find("Gateway", namespace, parent["name"])  # none where the user brings it
+    for listener in gateway["spec"]["listeners"] if gateway else ():
+        wanted = listener["allowedRoutes"]["namespaces"].get("selector", {}).get("matchLabels")
+        own = asked.rendered.find("Namespace", None, namespace_of(route))
+        if not wanted or not wanted.items() <= own["metadata"].get("labels", {}).items():
+            yield f"listener {listener['name']} takes routes of namespaces with {wanted}, and {namespace_of(route)} is none"
 
 
 def _gateway(asked, gateway):

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
-from rendered import containers, namespace_of
+from rendered import Failed, containers, namespace_of
 
 ANYWHERE = ("0.0.0.0", "[::]")
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -111,12 +111,24 @@ def in_place(instance, secrets):
 
 def mistakes(instance, binary, secrets):
     """What the real `coatcheck check` says of the configuration, warnings included."""
+    done, folder = _run(instance, binary, secrets, "check")
+    said = done.stderr.strip().splitlines()
+    return [line.replace(folder, "") for line in said] if done.returncode or said else []
+
+
+def rendered_for(gateway, instance, binary, secrets):
+    """What `coatcheck render` prints for an instance, as objects. Istio's mesh configuration is none: it has no `kind`."""
+    done, _ = _run(instance, binary, secrets, "render", gateway)
+    if done.returncode:
+        raise Failed(f"coatcheck render {gateway}: {done.stderr.strip()}")
+    return [each for each in yaml.safe_load_all(done.stdout) if each and "kind" in each]
+
+
+def _run(instance, binary, secrets, *words):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "coatcheck.yaml")
         path.write_text(in_place(instance, secrets), encoding="utf-8")
-        done = subprocess.run([binary, "check", "-c", path], capture_output=True, text=True)
-        said = done.stderr.strip().splitlines()
-        return [line.replace(folder, "") for line in said] if done.returncode or said else []
+        return subprocess.run([binary, *words, "-c", path], capture_output=True, text=True), folder
 
 
 def _address(text):

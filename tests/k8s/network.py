@@ -46,6 +46,7 @@ def _service(rendered, service):
         for port in service["spec"]["ports"]:
             if container_port(pod, port.get("targetPort", port["port"])) is None:
                 yield f"targetPort {port.get('targetPort')} is no containerPort of the pods that it selects"
+            yield from _unresolved(pod, "targetPort", port.get("targetPort"))
             if port["name"] == "grpc" and port.get("appProtocol") not in GRPC:
                 yield "port grpc needs appProtocol grpc: without it a mesh speaks HTTP/1.1 to it"
 
@@ -59,8 +60,17 @@ def _policy(rendered, policy):
         for port in rule.get("ports", []):
             if any(container_port(pod, port["port"]) is None for pod in pods):
                 yield f"ingress port {port['port']} is no containerPort of the pods that it is for"
+            for pod in pods:
+                yield from _unresolved(pod, "ingress port", port["port"])
     for rule in policy["spec"].get("egress", []):
         yield from _peers(rendered, policy, rule.get("to", []), rule.get("ports", []))
+
+
+def _unresolved(pod, what, port):
+    """Before Kubernetes 1.32, the names of ports are looked up among the ordinary containers only."""
+    names = [each.get("name") for sidecar in pod["spec"].get("initContainers", []) for each in sidecar.get("ports", [])]
+    if isinstance(port, str) and port in names:
+        yield f"{what} {port} is a name of a sidecar's port: before Kubernetes 1.32 it leads nowhere, write the number"
 
 
 def _peers(rendered, policy, peers, ports=()):

@@ -109,7 +109,7 @@ MISTAKES = [
     Mistake(SHARED, "Service", "coatcheck", "no pod has the labels", put("spec.selector", {"app": "coatcheck"})),
     Mistake(SHARED, "Service", "coatcheck", "appProtocol grpc", removed("spec.ports.0.appProtocol")),
     Mistake(SHARED, "NetworkPolicy", "coatcheck", "ingress port 9009 is no containerPort", put("spec.ingress.0.ports.0.port", 9009)),
-    Mistake(SHARED, "NetworkPolicy", "coatcheck", "lets nobody reach listen.admin", removed("spec.ingress.1")),
+    Mistake(SHARED, "NetworkPolicy", "coatcheck", "lets nobody reach listen.grpc", removed("spec.ingress.0")),
     Mistake(SHARED, "NetworkPolicy", "redis", "no pod has the labels", put("spec.ingress.0.from.0.podSelector.matchLabels", {"app": "x"})),
     Mistake(SHARED, "HorizontalPodAutoscaler", "coatcheck", "no Deployment coat", put("spec.scaleTargetRef.name", "coat")),
     Mistake(SHARED, "Deployment", "coatcheck", "sets `replicas` too", put("spec.replicas", 2)),
@@ -132,6 +132,8 @@ MISTAKES = [
         put("spec.rules.0.backendRefs.0.port", 9001),
     ),
     Mistake(ISTIO, "HTTPRoute", "coatcheck-login", "no Gateway gateways/pubic", put("spec.parentRefs.0.name", "pubic")),
+    Mistake(ISTIO, "Namespace", "shop", "and shop is none", removed("metadata.labels.public-routes")),
+    Mistake(ISTIO, "Gateway", "public", "takes routes of namespaces with None", put("spec.listeners.0.allowedRoutes.namespaces", {"from": "All"})),
     Mistake(ISTIO, "HTTPRoute", "shop", "no Service shopp", put("spec.rules.0.backendRefs.0.name", "shopp")),
     Mistake(ISTIO, "AuthorizationPolicy", "coatcheck", "no extension provider coat ", put("spec.provider.name", "coat")),
     Mistake(
@@ -194,6 +196,10 @@ MISTAKES = [
     Mistake(
         SIDECAR, "Deployment", "shop", "no other container mounts", put(f"{POD}.initContainers.1.volumeMounts.1.mountPath", "/run/envoy")
     ),
+    Mistake(SIDECAR, "Service", "shop", "targetPort 8081 is no containerPort", put("spec.ports.0.targetPort", 8081)),
+    Mistake(SIDECAR, "Service", "shop", "targetPort http is a name of a sidecar's port", put("spec.ports.0.targetPort", "http")),
+    Mistake(SIDECAR, "NetworkPolicy", "shop", "ingress port 8081 is no containerPort", put("spec.ingress.0.ports.0.port", 8081)),
+    Mistake(SIDECAR, "NetworkPolicy", "shop", "ingress port admin is a name of a sidecar's port", put("spec.ingress.1.ports.0.port", "admin")),
     # The store.
     Mistake(SHARED, "StatefulSet", "redis", "redis.conf listens on 6379", put(f"{CONTAINER}.ports.0.containerPort", 6380)),
     Mistake(SHARED, "StatefulSet", "redis", "is in no volume", put(f"{CONTAINER}.volumeMounts.2.mountPath", "/etc/acl")),
@@ -210,6 +216,8 @@ STRICT = [
 
 SHOP_APP = '{"name": "shop", "origin": "https://shop.example.com", "provider": "main"}'
 OTHER_APP = '{"name": "b", "origin": "https://b.example.com", "provider": "main", "login": {"prefix": "/id"}}'
+IN_BAND_APP = '{"name": "c", "origin": "https://c.example.com", "provider": "main", "login": {"mode": "in_band"}}'
+PLAIN_SECRET = '{"name": "main", "issuer": "https://id.example.com", "client_id": "shop", "client_secret": "word"}'
 # What `helm template` refuses, each on top of ci/istio.yaml. The values are JSON.
 REFUSED = [
     ('redis.uri="x"', "additional properties 'uri' not allowed"),
@@ -222,6 +230,12 @@ REFUSED = [
         'integrations.kgateway={"enabled": true, "routes": [{"app": "store", "name": "a", "namespace": "b"}]}',
         'no app "store" in config.apps',
     ),
+    ('integrations.kgateway={"enabled": true}', "integrations.kgateway.routes is empty"),
+    ('integrations.envoyGateway={"enabled": true, "routes": []}', "integrations.envoyGateway.routes is empty"),
+    (f'integrations.contour={{"enabled": true}},config.apps=[{IN_BAND_APP}]', "use `coatcheck render envoy-gateway`"),
+    (f"config.providers=[{PLAIN_SECRET}]", "client_secret would be readable in the ConfigMap"),
+    ('redis.url="rediss://user:word@redis:6379"', "/redis/url"),
+    ("autoscaling.maxReplicas=1", "maxReplicas 1 is below minReplicas 2"),
     ('podMonitor={"enabled": true, "interval": "15s"}', "scrape every replica twice"),
     (f"config.apps=[{SHOP_APP}, {OTHER_APP}]", "the same login.prefix"),
 ]

@@ -36,6 +36,18 @@ fn istio_asks_about_each_host_and_leaves_only_routed_logins_out() {
         at(policy, "spec/rules/1/to/0/operation"),
         &json!({ "hosts": ["office.example.com", "office.example.com:*"] })
     );
+    let rules = at(policy, "spec/rules").as_array().unwrap();
+    assert_eq!(
+        (rules.len(), &rules[2]),
+        (
+            3,
+            &json!({ "to": [{ "operation": { "notHosts": [
+            "shop.example.com", "shop.example.com:*", "www.shop.example.com", "www.shop.example.com:*",
+            "office.example.com", "office.example.com:*",
+        ] } }] })
+        ),
+        "a host of no app is asked about too"
+    );
 
     let services = all(&documents, "VirtualService");
     assert_eq!(services.len(), 1, "in band, the application's route stays as it is");
@@ -43,6 +55,13 @@ fn istio_asks_about_each_host_and_leaves_only_routed_logins_out() {
     assert_eq!(login["match"], json!([{ "uri": { "exact": "/auth" } }, { "uri": { "prefix": "/auth/" } }]));
     assert_eq!(at(login, "route/0/destination/port/number"), 9102);
     assert_eq!(login["timeout"], "60s");
+
+    let mtls = one(&documents, "PeerAuthentication", "coatcheck");
+    assert_eq!(at(mtls, "spec/mtls/mode"), "STRICT", "answers carry tokens");
+    assert_eq!(at(mtls, "spec/portLevelMtls"), &json!({ "9103": { "mode": "PERMISSIVE" } }));
+    let destination = one(&documents, "DestinationRule", "coatcheck");
+    assert_eq!(at(destination, "spec/trafficPolicy/portLevelSettings/1/port/number"), 9102);
+    assert_eq!(at(destination, "spec/trafficPolicy/portLevelSettings/1/connectionPool/http/idleTimeout"), "15s");
 }
 
 #[test]
@@ -119,7 +138,9 @@ fn envoy_gateway_asks_about_each_app_by_name() {
     let targets: Vec<&Value> =
         all(&documents, "SecurityPolicy").iter().map(|one| at(one, "spec/targetRefs/0/name")).collect();
     assert!(!targets.contains(&&login["metadata"]["name"]), "nobody is asked about the login routes");
-    let health = at(one(&documents, "BackendTrafficPolicy", "coatcheck-shop-login"), "spec/healthCheck/active");
+    let traffic = one(&documents, "BackendTrafficPolicy", "coatcheck-shop-login");
+    assert_eq!(at(traffic, "spec/timeout/http/connectionIdleTimeout"), "15s", "coatcheck closes after 30 s");
+    let health = at(traffic, "spec/healthCheck/active");
     assert_eq!((&health["overrides"]["port"], &health["http"]["path"]), (&json!(9103), &json!("/readyz")));
 
     let from = at(one(&documents, "ReferenceGrant", "coatcheck"), "spec/from");

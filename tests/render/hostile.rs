@@ -107,9 +107,9 @@ proptest! {
         let gateway = "a/b".parse().unwrap();
         let options = istio::Options { service: service(), gateway, selector: "a=b".parse().unwrap() };
         let found = documents(&istio::render(&source, &options).unwrap());
-        prop_assert_eq!(found.len(), 5);
+        prop_assert_eq!(found.len(), 6);
         prop_assert_eq!(at(&found[1], "spec/rules/0/to/0/operation/notPaths/0"), &json!(app.prefix));
-        let rules = at(&found[4], "spec/jwtRules");
+        let rules = at(&found[5], "spec/jwtRules");
         prop_assert_eq!(rules, &json!([{ "issuer": "https://id.example.com/a'b", "audiences": ["a\"b: {c}\n# d"], "forwardOriginalToken": true }]));
 
         let options = envoy_gateway::Options { service: service(), gateway: "a/b".parse().unwrap() };
