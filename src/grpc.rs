@@ -67,6 +67,8 @@ struct Inner {
     admission: Admission,
     /// The answer to a check that is not taken on, made once.
     busy: Bytes,
+    /// Whether a message that is too long was told on this thread: anybody may be able to send one.
+    told: AtomicBool,
 }
 
 impl AuthzService {
@@ -80,7 +82,7 @@ impl AuthzService {
         admission: Admission,
     ) -> Self {
         let busy = framed(Checked { verdict: answer::busy(), about: About::default() });
-        Self(Arc::new(Inner { checker, login_routes, tracing, admission, busy }))
+        Self(Arc::new(Inner { checker, login_routes, tracing, admission, busy, told: AtomicBool::new(false) }))
     }
 }
 
@@ -127,7 +129,7 @@ impl Inner {
             Ok(Ok(message)) => self.check(&metadata, &message, deadline).await,
             Ok(Err(Unread::Gone)) => return self.busy.clone(),
             Ok(Err(Unread::TooLong)) => {
-                tell_too_long();
+                self.tell_too_long();
                 self.refuse(413)
             }
             Ok(Err(Unread::Malformed)) => self.refuse(400),
@@ -147,16 +149,14 @@ impl Inner {
         checker.check(&request, deadline).instrument(span).await
     }
 
+    fn tell_too_long(&self) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(limit = MAX_MESSAGE, "a check was refused for its length; told once on each thread");
+        }
+    }
+
     fn refuse(&self, status: u16) -> Checked {
         self.checker.load().settle(None, answer::refused(&HttpRequest::default(), status, Reason::Malformed))
-    }
-}
-
-/// Once in the life of the process: anybody may be able to send such a message, to any thread.
-fn tell_too_long() {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    if !TOLD.swap(true, Ordering::Relaxed) {
-        tracing::warn!(limit = MAX_MESSAGE, "a check was refused for its length; told once");
     }
 }
 
